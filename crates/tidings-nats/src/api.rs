@@ -1,7 +1,7 @@
 //! Requests of JetStream, and their answers.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Message, StatusCode};
 use base64::Engine as _;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::entry::{HEADER, Head};
@@ -19,6 +20,14 @@ use crate::error::CallError;
 
 /// Entries of one answer to a read.
 pub(crate) const ENTRIES_MAX: u64 = 512;
+
+/// How long a stream waits for a server that is away, and how soon it is tried again. A cluster that
+/// has just chosen its leader takes its servers for absent until they tell about themselves.
+const PLACED_WITHIN: Duration = Duration::from_secs(5);
+const PLACE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How the description of an error names a server that is away: the code is that of full servers, too.
+const ABSENT: &str = "offline";
 
 /// An error of JetStream. It did nothing then.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -44,12 +53,14 @@ pub(crate) enum Meaning {
     NoMessage,
     /// No more fits.
     Full,
+    /// A server that is to keep the stream is away, as far as the cluster's leader knows.
+    Absent,
     /// Something else.
     Other,
 }
 
 impl ApiError {
-    pub(crate) const fn meaning(&self) -> Meaning {
+    pub(crate) fn meaning(&self) -> Meaning {
         match self.err_code {
             // Wrong last sequence, with and without saying which is right.
             10071 | 10164 => Meaning::Moved,
@@ -58,12 +69,16 @@ impl ApiError {
             10037 => Meaning::NoMessage,
             // Resources of the account, of the server, its storage; most messages, most bytes.
             10002 | 10023 | 10047 | 10077 | 10122 => Meaning::Full,
+            10005 if self.description.contains(ABSENT) => Meaning::Absent,
             _ => Meaning::Other,
         }
     }
 
     /// Says what the operator can do, for the errors that do not say it themselves.
-    pub(crate) const fn advice(&self) -> Option<&'static str> {
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        if self.meaning() == Meaning::Absent {
+            return Some("a server of the NATS cluster that is to keep the stream is away");
+        }
         match self.err_code {
             10039 | 10076 => Some("set `jetstream` in the server's configuration"),
             10074 => Some("a stream cannot have more replicas than there are servers"),
@@ -288,8 +303,18 @@ impl Api<'_> {
         stream: &str,
         config: &Value,
     ) -> Result<Option<Info>, CallError> {
-        let info = self.call(&format!("STREAM.CREATE.{stream}"), config).await;
-        unless(info, Meaning::OtherStream)
+        let start = Instant::now();
+        loop {
+            let info = self.call(&format!("STREAM.CREATE.{stream}"), config).await;
+            match info {
+                Err(CallError::Said(error))
+                    if error.meaning() == Meaning::Absent && start.elapsed() < PLACED_WITHIN =>
+                {
+                    sleep(PLACE_PAUSE).await;
+                }
+                info => return unless(info, Meaning::OtherStream),
+            }
+        }
     }
 
     /// Changes the settings of a stream.
@@ -390,5 +415,26 @@ fn unless<T>(answer: Result<T, CallError>, meaning: Meaning) -> Result<Option<T>
         Ok(answer) => Ok(Some(answer)),
         Err(CallError::Said(error)) if error.meaning() == meaning => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As 2.15.1 said it while its cluster began, and as it says that disks are full.
+    #[test]
+    fn an_absent_server_is_no_full_one() {
+        let error = |detail: &str| -> ApiError {
+            let description = format!("no suitable peers for placement, {detail}");
+            let error = json!({ "code": 400, "err_code": 10005, "description": description });
+            serde_json::from_value(error).unwrap()
+        };
+        let absent = error("peer offline");
+        assert_eq!(absent.meaning(), Meaning::Absent);
+        assert!(absent.advice().unwrap().ends_with("is away"));
+        let full = error("insufficient storage");
+        assert_eq!(full.meaning(), Meaning::Other);
+        assert!(full.advice().unwrap().contains("room"));
     }
 }
