@@ -101,7 +101,7 @@ async fn begin(
     // before all replies.
     shard.tell_joined(session).await;
     match opening {
-        Opening::Head(head) => session.send_all(head, shard.stall()).await?,
+        Opening::Head(head) => session.send_head(head, shard.stall()).await?,
         Opening::Response { ready, prelude } => {
             // The request may be gone: then the body is dropped, which the next step sees.
             ready.send(()).ok();

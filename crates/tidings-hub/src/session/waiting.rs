@@ -19,6 +19,13 @@ const STRAY_BYTES_MAX: usize = 64 * 1024;
 /// How long the last bytes of a stream may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// What becomes of waiting for the peer when the session is told to close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfClosed {
+    Ends,
+    GoesOn,
+}
+
 impl Session {
     /// Waits until the phase is no longer `phase`, or the peer has closed its side.
     pub(super) async fn leave(&self, phase: Phase) -> Result<(), Ending> {
@@ -81,9 +88,18 @@ impl Session {
     /// How the stream ends: the connection broke, the peer took nothing for `stall`, there is no room
     /// for what is held, or the session was told to close meanwhile.
     pub(crate) async fn writable(&self, rest: usize, stall: Duration) -> Result<(), Ending> {
+        self.takes_more(rest, stall, IfClosed::Ends).await
+    }
+
+    async fn takes_more(
+        &self,
+        rest: usize,
+        stall: Duration,
+        if_closed: IfClosed,
+    ) -> Result<(), Ending> {
         let mut charge = None;
         let ready = poll_fn(|cx| {
-            if let Phase::Closing(ending) = self.phase() {
+            if let (Phase::Closing(ending), IfClosed::Ends) = (self.phase(), if_closed) {
                 return Poll::Ready(Err(ending));
             }
             self.keep_waker(cx);
@@ -123,7 +139,26 @@ impl Session {
     /// # Errors
     ///
     /// As [`writable`](Self::writable); what was not sent is then the tail.
-    pub(crate) async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
+    pub(crate) async fn send_all(&self, bytes: Bytes, stall: Duration) -> Result<(), Ending> {
+        self.send(bytes, stall, IfClosed::Ends).await
+    }
+
+    /// Sends the head of the answer, even if the stream has ended before it began: a request is
+    /// answered. A socket that has just moved to this shard takes nothing for a moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`writable`](Self::writable), except that a session that was told to close goes on.
+    pub(super) async fn send_head(&self, head: Bytes, stall: Duration) -> Result<(), Ending> {
+        self.send(head, stall, IfClosed::GoesOn).await
+    }
+
+    async fn send(
+        &self,
+        mut bytes: Bytes,
+        stall: Duration,
+        if_closed: IfClosed,
+    ) -> Result<(), Ending> {
         loop {
             if !bytes.is_empty() {
                 let sent = self
@@ -134,7 +169,7 @@ impl Session {
                     return Ok(());
                 }
             }
-            if let Err(ending) = self.writable(bytes.len(), stall).await {
+            if let Err(ending) = self.takes_more(bytes.len(), stall, if_closed).await {
                 // The peer may have a part of it: nothing may follow on this connection.
                 self.update(|progress| progress.keep_tail(bytes));
                 return Err(ending);

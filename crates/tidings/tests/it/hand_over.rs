@@ -20,6 +20,8 @@ use crate::harness::{
 const SERVED: &str = "[admin]\naddress = \"127.0.0.1:0\"\n[subscribe]\nanonymous = true\n\
                       [server]\ndrain_secs = 1\nshards = 2\n";
 const SUBSCRIBERS: usize = 20;
+/// Connections whose requests come late: so many that some streams move to another shard.
+const WAITING: usize = 200;
 const RESTARTS: usize = 3;
 /// Long enough that an earlier process is there while it is asked about.
 const DRAINS: &str = "[subscribe]\nanonymous = true\n[server]\ndrain_secs = 5\n";
@@ -226,6 +228,28 @@ fn the_ends_of_subscriptions_are_left_to_the_next_process() {
     drop(streams);
     let ending = "ending subscriptions that an earlier run left behind";
     assert!(next.log().contains(ending), "{}", next.log());
+}
+
+/// Its connection was accepted before, and its stream ends as it begins: that is an answer, too.
+#[test]
+fn a_request_on_a_connection_of_the_earlier_process_is_answered() {
+    let hub = TestHub::serve(&settings(&format!("{DRAINS}shards = 2\n")));
+    let _streams: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe("match=a")).collect();
+    let connections: Vec<_> = (0..WAITING)
+        .map(|_| Connection::open(hub.address))
+        .collect();
+    let _next = hub.next(None);
+    wait_until("the earlier process drains", || {
+        hub.log().contains("stopping").then_some(())
+    });
+    let request = Request::get(&format!("{HUB_PATH}?match=a"));
+    let sent = connections.into_iter().map(|mut connection| {
+        connection.send_request(&request);
+        connection
+    });
+    for mut connection in sent.collect::<Vec<_>>() {
+        assert_eq!(connection.read_head().status, 200);
+    }
 }
 
 fn publication(data: &str) -> Request {
