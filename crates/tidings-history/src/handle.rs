@@ -189,6 +189,7 @@ pub fn detached(
     let mut writer = Writer::new(storage, options.retention, outlet);
     let announced = writer.announced().map_err(OpenError::Reader)?;
     let for_hubs = writer.for_hubs().map_err(OpenError::Reader)?;
+    let left_line_at = writer.left_line_at().map_err(OpenError::Reader)?;
     let holder_key = writer.holder_key();
     let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
     let published = writer.published();
@@ -213,6 +214,7 @@ pub fn detached(
         reads: Arc::clone(&reads),
         announced: Mutex::new(announced),
         for_hubs: Mutex::new(for_hubs),
+        left_line_at,
         holder_key,
         threads: Mutex::new(Threads::default()),
     };
@@ -448,6 +450,13 @@ impl Handle {
         std::mem::take(&mut messages)
     }
 
+    /// Returns where this history left a line last, before it was opened: the newest update then. Nothing
+    /// if it never did, or if retention has removed what came after that.
+    #[must_use]
+    pub fn left_line_at(&self) -> Option<Position> {
+        self.shared.left_line_at
+    }
+
     /// Returns the hub's id of the newest update, even if its publisher chose another: the cursor
     /// of a subscriber that has everything. Returns nothing before the first update.
     #[must_use]
@@ -649,6 +658,7 @@ pub(crate) struct Shared {
     reads: Arc<Queue<Request>>,
     announced: Mutex<Vec<Announced>>,
     for_hubs: Mutex<Vec<Arc<Update>>>,
+    left_line_at: Option<Position>,
     holder_key: HolderKey,
     threads: Mutex<Threads>,
 }

@@ -155,6 +155,16 @@ pub trait Storage: Send {
         Ok(Vec::new())
     }
 
+    /// Returns the newest update that was left by the last [`cut`](Self::cut). Nothing if there was none,
+    /// and for a storage that ends with its process.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    fn left_line_at(&mut self) -> Result<Option<Position>, StorageError> {
+        Ok(None)
+    }
+
     /// Returns the stored messages for hubs, oldest first. Empty for a storage that ends with its
     /// process.
     ///

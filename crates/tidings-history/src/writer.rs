@@ -166,6 +166,17 @@ impl Writer {
         self.storage.announced()
     }
 
+    /// Returns where the storage left a line last, unless retention has removed what came after that.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    pub fn left_line_at(&mut self) -> Result<Option<Position>, StorageError> {
+        let trimmed = self.extent.trimmed_through;
+        let left = self.storage.left_line_at()?;
+        Ok(left.filter(|left| trimmed <= *left))
+    }
+
     /// Returns the stored messages for hubs, oldest first.
     ///
     /// # Errors

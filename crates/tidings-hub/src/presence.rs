@@ -42,7 +42,7 @@ use self::question::{Answer, Question, Scan};
 pub use self::table::{Joined, Key};
 use self::table::{Number, Outcome, Table};
 use crate::answers::Kept;
-use crate::control::Listener;
+use crate::control::{Listener, Message};
 use crate::ingest::{Ingest, PublishError};
 use crate::metrics::Metrics;
 
@@ -243,13 +243,39 @@ pub struct Dependencies {
     /// hub.
     pub ghosts: Vec<Announced>,
     /// The hubs of the cluster, if there is one.
-    pub roster: Option<Hubs>,
+    pub roster: Option<(Hubs, RollCall)>,
     /// The grace period in force.
     pub grace: watch::Receiver<Duration>,
 }
 
 /// The hubs of a cluster, as they change.
 pub type Hubs = watch::Receiver<Option<Arc<Roster>>>;
+
+/// Whether a hub of a cluster has to ask the others for their subscriptions when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollCall {
+    /// Its history has no updates, or has left a line and ended before it asked.
+    Owed,
+    /// Its history knows everything that began, as far as it goes.
+    NotOwed,
+}
+
+impl RollCall {
+    /// Looks into a history and its stored `messages` for hubs.
+    #[must_use]
+    pub fn of(history: &tidings_history::Handle, messages: &[Arc<Update>]) -> Self {
+        let is_owed = match history.left_line_at() {
+            None => history.tip().position == Position::ZERO,
+            Some(left) => !messages.iter().any(|update| {
+                update.position > left && Message::of(update) == Some(Message::RollCall)
+            }),
+        };
+        match is_owed {
+            true => Self::Owed,
+            false => Self::NotOwed,
+        }
+    }
+}
 
 /// Starts the thread.
 ///
@@ -349,10 +375,7 @@ impl Tracker {
         let validator = holders.holder(VALIDATORS, "").bytes();
         let mut table = Table::new(options, hub, random, holders);
         let others = match dependencies.roster.take() {
-            Some(hubs) => {
-                let fresh = dependencies.history.tip().position == Position::ZERO;
-                Some(Others::new(hubs, ghosts, fresh))
-            }
+            Some((hubs, roll_call)) => Some(Others::new(hubs, ghosts, roll_call)),
             None => {
                 let left = ghosts.len();
                 let ended = table.take_over(ghosts, Instant::now());

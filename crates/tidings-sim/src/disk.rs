@@ -54,6 +54,7 @@ struct Kept {
     extent: Extent,
     removed: Removed,
     clock: Option<ClockNote>,
+    left_line_at: Option<Position>,
     /// Subscriptions that were announced as begun and not as ended, by topic.
     announced: BTreeMap<String, Announced>,
 }
@@ -68,6 +69,7 @@ impl Disk {
             extent: Extent::EMPTY,
             removed: Removed::unknown(Position::ZERO),
             clock: None,
+            left_line_at: None,
             announced: BTreeMap::new(),
         };
         let state = State {
@@ -290,11 +292,11 @@ impl Storage for SimStorage {
         Ok(updates)
     }
 
-    fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+    fn cut(&mut self, cut_at: Cut) -> Result<(), StorageError> {
         let mut state = self.disk.lock();
         fault_of(state.fault)?;
         let kept = &mut state.kept;
-        let (from, extent) = match cut {
+        let (from, extent) = match cut_at {
             Cut::All(after) => (0, kept.extent.cut_all(after)),
             Cut::After(after) => {
                 let before = kept.updates.range(..=after.get()).next_back();
@@ -321,6 +323,8 @@ impl Storage for SimStorage {
         kept.prints.split_off(&(from + 1));
         kept.notes.split_off(&(from + 1));
         kept.extent = extent;
+        let (Cut::After(left) | Cut::All(left)) = cut_at;
+        kept.left_line_at = Some(left);
         kept.removed = Removed::unknown(extent.presence_trimmed_through);
         state.synced = state.kept.clone();
         Ok(())
@@ -359,6 +363,10 @@ impl Storage for SimStorage {
         let messages =
             updates.filter(|update| update.visibility.is_for_hubs() && update.presence.is_none());
         Ok(messages.cloned().collect())
+    }
+
+    fn left_line_at(&mut self) -> Result<Option<Position>, StorageError> {
+        Ok(self.disk.lock().kept.left_line_at)
     }
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {

@@ -38,7 +38,7 @@ use tidings_hub::control::{Listener, Message};
 use tidings_hub::ingest::{Ingest, Publisher};
 use tidings_hub::metrics::Metrics;
 use tidings_hub::posted::Encoding;
-use tidings_hub::presence;
+use tidings_hub::presence::{self, RollCall};
 use tidings_hub::router::{Command, Router, Routing};
 use tidings_hub::session::socket::{BodySink, Socket, StreamBody};
 use tidings_hub::session::{Opening, Start};
@@ -71,6 +71,7 @@ pub struct Lab {
     routing: Routing,
     commands: mpsc::Receiver<Command>,
     committed: Committed,
+    messages: Vec<Arc<Update>>,
 }
 
 /// Commands from the history's writer to the router.
@@ -129,7 +130,9 @@ impl Lab {
         start_relay(&*relay, &handle);
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
             (0..options.shards).map(|_| shard::inbox()).unzip();
-        let hubs = relay.roster();
+        let messages = handle.take_for_hubs();
+        let with_call = |hubs| (hubs, RollCall::of(&handle, &messages));
+        let hubs = relay.roster().map(with_call);
         let channel = presence::Channel::new(hubs.is_some().then_some(tip));
         let mut routing = Routing::new(
             url.clone(),
@@ -138,10 +141,8 @@ impl Lab {
             Arc::clone(&metrics),
         );
         if options.presence {
-            channel
-                .listener()
-                .into_iter()
-                .for_each(|presence| routing.listen(presence));
+            let listener = channel.listener().into_iter();
+            listener.for_each(|presence| routing.listen(presence));
         }
         let (presence, presence_commands) = channel.split();
         let shared = Arc::new(Shared {
@@ -183,6 +184,7 @@ impl Lab {
             routing,
             commands,
             committed,
+            messages,
         })
     }
 
@@ -228,8 +230,8 @@ impl Lab {
     }
 
     /// Returns the messages for hubs that were stored when the hub started.
-    pub fn stored_messages(&self) -> Vec<Arc<Update>> {
-        self.shared.history.take_for_hubs()
+    pub fn stored_messages(&self) -> &[Arc<Update>] {
+        &self.messages
     }
 
     /// Tells all hubs something. The answer comes after the history's writer has run.

@@ -142,6 +142,8 @@ impl SqliteStorage {
         for sql in [FORGET_CUT, CUT_UPDATES, CUT_PRINTS, CUT_NOTES] {
             self.execute_at(sql, from)?;
         }
+        let (Cut::After(left) | Cut::All(left)) = cut;
+        self.set_meta(LEFT_LINE_AT, left.get())?;
         match extent {
             Some(extent) => {
                 for (name, value) in [
@@ -444,6 +446,10 @@ impl Storage for SqliteStorage {
         Ok(announced)
     }
 
+    fn left_line_at(&mut self) -> Result<Option<Position>, StorageError> {
+        open::left_line_at(&self.connection)
+    }
+
     fn for_hubs(&mut self) -> Result<Vec<Arc<Update>>, StorageError> {
         let mut statement = self.connection.prepare(FOR_HUBS).map_err(read_failure)?;
         let mut rows = statement.query([]).map_err(read_failure)?;
@@ -599,6 +605,8 @@ const FOR_HUBS: &str = "SELECT position, published_ms, id, own_id, topics, type,
 const SET_REMOVED: &str =
     "INSERT OR REPLACE INTO meta (name, value) VALUES ('presence_removed', ?1)";
 const SET_META: &str = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
+/// Older versions did not note it.
+const LEFT_LINE_AT: &str = "left_line_at";
 const CLOCK_OWN: &str = "clock_ms";
 const CLOCK_WALL: &str = "clock_wall_ms";
 const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data, holder, note, position) \

@@ -120,6 +120,42 @@ fn a_history_can_go_on_in_the_middle_of_a_line() {
 }
 
 #[test]
+fn where_a_line_was_left_is_known_after_the_next_start() {
+    let folder = quick_folder();
+    let path = folder.path().join("history.db");
+    let open = || Box::new(SqliteStorage::open(&path, RELAY).unwrap()) as Box<dyn Storage>;
+    let left = || {
+        let mut writer = Writer::new(open(), KEEP_ALL, Box::new(|_step| {}));
+        writer.left_line_at().unwrap()
+    };
+    let mut desk = Desk::new(open(), KEEP_ALL);
+    store(&mut desk, line(1..=4)).unwrap();
+    drop(desk);
+    assert_eq!(left(), None);
+    for (at, cut_at) in [
+        (2, Cut::After(Position::new(2))),
+        (6, Cut::All(Position::new(6))),
+    ] {
+        cut(&mut Desk::new(open(), KEEP_ALL), cut_at).unwrap();
+        assert_eq!(left(), Some(Position::new(at)));
+    }
+    // Retention removes what came after it.
+    let keeps_one = Retention {
+        updates_max: Some(1),
+        ..KEEP_ALL
+    };
+    let mut desk = Desk::new(open(), keeps_one);
+    store(
+        &mut desk,
+        vec![ordered(7, draft("a")), ordered(8, draft("b"))],
+    )
+    .unwrap();
+    desk.tick(50);
+    drop(desk);
+    assert_eq!(left(), None);
+}
+
+#[test]
 fn a_relay_reads_what_it_gave_with_prints_and_notes() {
     let folder = quick_folder();
     let path = folder.path().join("history.db");

@@ -16,7 +16,7 @@ use tidings_history::storage::Announced;
 use tokio::time::Instant;
 
 use super::table::{Heard, Outcome, run_of};
-use super::{Hubs, Sent, Tracker, tell_of_left_over};
+use super::{Hubs, RollCall, Sent, Tracker, tell_of_left_over};
 use crate::control::Message;
 
 /// See the module.
@@ -24,8 +24,7 @@ pub(super) struct Others {
     hubs: Option<Hubs>,
     /// What the history said at the start, until it is known who this hub is.
     announced: Option<Vec<Announced>>,
-    /// Whether the history was empty at the start.
-    fresh: bool,
+    roll_call: RollCall,
     me: Option<Sender>,
     /// Since when starts have no lease whose subscriptions are here.
     absent: HashMap<Sender, Instant, RandomState>,
@@ -36,11 +35,11 @@ pub(super) struct Others {
 }
 
 impl Others {
-    pub(super) fn new(hubs: Hubs, announced: Vec<Announced>, fresh: bool) -> Self {
+    pub(super) fn new(hubs: Hubs, announced: Vec<Announced>, roll_call: RollCall) -> Self {
         Self {
             hubs: Some(hubs),
             announced: Some(announced),
-            fresh,
+            roll_call,
             me: None,
             absent: HashMap::default(),
             messages: VecDeque::new(),
@@ -119,7 +118,7 @@ impl Tracker {
         };
         if let Some(announced) = others.announced.take() {
             others.me = Some(roster.me);
-            if others.fresh {
+            if others.roll_call == RollCall::Owed {
                 others.add(Message::RollCall);
             }
             let left = announced.len();

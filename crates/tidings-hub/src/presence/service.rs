@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidings_core::hub_url::HubUrl;
 use tokio::sync::watch;
 
-use super::{Channel, Dependencies, Hubs, Options, Presence};
+use super::{Channel, Dependencies, Hubs, Options, Presence, RollCall};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
@@ -34,7 +34,7 @@ impl Service {
         ingest: &Ingest,
         history: &tidings_history::Handle,
         metrics: &Arc<Metrics>,
-        (channel, roster): (Channel, Option<Hubs>),
+        (channel, roster): (Channel, Option<(Hubs, RollCall)>),
     ) -> io::Result<Option<Self>> {
         let ghosts = history.take_announced();
         let configured = options.is_some();

@@ -140,8 +140,8 @@ impl Hub {
         #[expect(clippy::expect_used, reason = "reading the simulated disk never fails")]
         let mut lab = Lab::start(runtime, self.disk.storage(), &lab_options, relay).expect("a hub");
         self.told = Told::default();
-        let stored = lab.stored_messages();
-        lab.listen(Box::new(Operators::new(self.told.clone(), &stored)));
+        let operators = Operators::new(self.told.clone(), lab.stored_messages());
+        lab.listen(Box::new(operators));
         let history = given.lock().unwrap_or_else(PoisonError::into_inner).take();
         #[expect(clippy::expect_used, reason = "the lab has started the relay")]
         let history = history.expect("a history");

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Lab;
 use tidings_hub::presence::question::{Answer, Found, Question};
-use tidings_hub::presence::{self, Dependencies, Hubs, Tracker};
+use tidings_hub::presence::{self, Dependencies, Hubs, RollCall, Tracker};
 use tidings_hub::shard::Shared;
 use tidings_wire::subscription_document::Document;
 
@@ -43,7 +43,7 @@ impl Lab {
 pub(super) fn keep(
     shared: &Shared,
     commands: mpsc::Receiver<presence::Command>,
-    roster: Option<Hubs>,
+    roster: Option<(Hubs, RollCall)>,
 ) {
     let dependencies = Dependencies {
         hub: shared.options.hub().clone(),

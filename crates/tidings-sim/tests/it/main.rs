@@ -137,6 +137,13 @@ fn a_begin_that_is_published_anew_is_ended_although_an_end_was_refused() {
     assert_eq!(cluster::run(scenario, 31_390).broken, None);
 }
 
+/// It had been away too long, and crashed again before it had asked for what began meanwhile.
+#[test]
+fn a_hub_that_crashes_before_its_roll_call_calls_it_after_the_next_start() {
+    let scenario = cluster::Scenario::by_name("cluster-away-too-long").expect("a scenario");
+    assert_eq!(cluster::run(scenario, 51_328).broken, None);
+}
+
 #[track_caller]
 fn check_cluster(name: &str, seeds: u64) {
     let scenario = cluster::Scenario::by_name(name).expect("a scenario");

@@ -55,8 +55,8 @@ struct Seen(Arc<Mutex<Vec<Message>>>);
 impl Seen {
     fn listening(lab: &mut Lab) -> Self {
         let seen = Self::default();
-        let stored = lab.stored_messages();
-        lab.listen(Box::new(Operators::new(seen.clone(), &stored)));
+        let operators = Operators::new(seen.clone(), lab.stored_messages());
+        lab.listen(Box::new(operators));
         seen
     }
 }

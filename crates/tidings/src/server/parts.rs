@@ -254,8 +254,11 @@ pub(super) fn destinations(
 /// The router's listeners.
 pub(super) type Listeners = Vec<Box<dyn Listener>>;
 
-/// The queue of presence, and the hubs that it has to hear of.
-pub(super) type Heard = (presence::Channel, Option<presence::Hubs>);
+/// The queue of presence, the hubs that it has to hear of, and whether it has to ask them first.
+pub(super) type Heard = (
+    presence::Channel,
+    Option<(presence::Hubs, presence::RollCall)>,
+);
 
 /// Makes what hears what the hubs of a cluster publish after the end of the history: the router's listeners, the
 /// queue of presence with the hubs that it has to hear of, and what operators ask of all hubs. A hub that is alone has
@@ -268,8 +271,10 @@ pub(super) fn listeners(
     let hubs = relay.roster();
     let channel = presence::Channel::new(hubs.is_some().then(|| history.tip()));
     let mut listeners: Listeners = channel.listener().into_iter().collect();
+    let messages = history.take_for_hubs();
+    let hubs = hubs.map(|hubs| (hubs, presence::RollCall::of(history, &messages)));
     let orders = relay.epoch().map(|_cluster| {
-        let (operators, orders) = orders::orders(&history.take_for_hubs(), metrics);
+        let (operators, orders) = orders::orders(&messages, metrics);
         listeners.push(Box::new(operators));
         orders
     });

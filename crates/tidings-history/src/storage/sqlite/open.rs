@@ -21,7 +21,7 @@ use super::failure::{read_failure, write_failure};
 use super::files::{Files, lock_path, real_path};
 use super::log_index::LogIndex;
 use super::reader::print_at;
-use super::{CLOCK_OWN, CLOCK_WALL, Durability, SqliteStorage};
+use super::{CLOCK_OWN, CLOCK_WALL, Durability, LEFT_LINE_AT, SqliteStorage};
 
 /// Why a history could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -518,6 +518,13 @@ pub(super) fn extent(connection: &Connection) -> Result<Extent, StorageError> {
         unprinted_through: Position::new(meta(connection, "unprinted_through")?),
         presence_trimmed_through: Position::new(meta(connection, "presence_trimmed_through")?),
     })
+}
+
+/// Returns the newest update that the last cut left.
+pub(super) fn left_line_at(connection: &Connection) -> Result<Option<Position>, StorageError> {
+    let at = connection.query_row(META, [LEFT_LINE_AT], |row| row.get::<_, i64>(0));
+    let at = at.optional().map_err(read_failure)?;
+    Ok(at.map(|at| Position::new(at.cast_unsigned())))
 }
 
 /// Returns the summary of removed presence events. Older hubs remove events without a summary. Then nothing is
