@@ -12,7 +12,7 @@ use tidings_cluster::{Epoch, Health, History as _, Relay, RelayError, member};
 use tidings_core::{Draft, Position, Topic, Topics, Update, Visibility};
 use tidings_history::{Handle, Kind, Order, PresenceRetention, Retention, start};
 
-use crate::waiting::{DEADLINE, wait_until};
+use crate::waiting::{DEADLINE, answer_of};
 
 /// The secret of the cluster.
 pub const SECRET: Epoch = Epoch::new([9; 32]);
@@ -126,16 +126,18 @@ pub fn publish_by_turns(hubs: &[RelayHub], numbers: Range<u32>) {
 /// If they do not.
 #[track_caller]
 pub fn wait_for_equal(hubs: &[RelayHub], last: u64) {
-    for hub in hubs {
-        wait_until("the hub has everything", || {
-            (hub.history.last() == Position::new(last)).then_some(())
-        });
-    }
+    let is_there = |hub: &RelayHub| {
+        hub.history.last() == Position::new(last) && hub.relay.health() == Health::Ok
+    };
+    let all_are = answer_of(|| hubs.iter().all(is_there).then_some(()));
+    // Whether a hub lags, or has an update twice.
+    let told: Vec<_> = hubs
+        .iter()
+        .map(|hub| (hub.history.last(), hub.relay.health(), hub.relay.figures()))
+        .collect();
+    assert!(all_are.is_some(), "not all are well at {last}: {told:#?}");
     for hub in hubs {
         assert_eq!(hub.history.tip(), hubs[0].history.tip());
-        wait_until("the hub is well", || {
-            (hub.relay.health() == Health::Ok).then_some(())
-        });
     }
 }
 

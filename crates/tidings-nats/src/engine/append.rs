@@ -44,7 +44,8 @@ pub(super) struct Draft {
 pub(super) enum Outcome {
     /// It is stored.
     Taken,
-    /// The line does not end there, or is not where it was.
+    /// The line does not end there, or is not where it was. Only the leader's word is true: what another
+    /// server refuses that believes to lead may be stored.
     Moved,
     /// There is no room.
     Full,
@@ -71,10 +72,6 @@ impl Nats {
 
     async fn append_on(&self, api: &Api<'_>, append: &Append) -> Result<Appended, CallError> {
         let start = Instant::now();
-        let may_be_there = self
-            .sent
-            .get()
-            .is_some_and(|(sender, batch)| sender == append.sender && batch >= append.batch);
         let mut unheard = None;
         self.turn.come().await;
         while start.elapsed() < self.options.timeouts.answer {
@@ -87,6 +84,12 @@ impl Nats {
             let Some(view) = loaded else {
                 return Ok(refusal(Refusal::None, Position::ZERO));
             };
+            // Also after a refusal: after a partition two servers believe that they lead, until one of them
+            // hears of the other. One can refuse what the other one takes, and the first answer counts.
+            let may_be_there = self
+                .sent
+                .get()
+                .is_some_and(|(sender, batch)| sender == append.sender && batch >= append.batch);
             match self.step(api, append, &view, may_be_there).await? {
                 Step::Look => drop(self.view.take()),
                 // What is answered without storing anything is about the line as it is now.

@@ -23,6 +23,8 @@ use crate::names;
 const CLAIMED_TTL: &str = "168h";
 /// How often a lease is tried again that somebody else changes meanwhile.
 const RACES_MAX: usize = 32;
+/// How soon, so that what another server is about to store is seen.
+const RACE_PAUSE: Duration = Duration::from_millis(5);
 /// How soon a stream that has just been made is used.
 const MADE_PAUSE: Duration = Duration::from_millis(10);
 
@@ -182,12 +184,16 @@ impl Nats {
     ) -> Result<Claimed, EngineError> {
         let subject = self.names.node(dead);
         self.on(Path::Control, async |api| {
+            // What a claim would have won that was refused: after a partition a server can refuse, which
+            // still believes that it leads, what the leader stores.
+            let mut tried = None;
             for _ in 0..RACES_MAX {
                 let Some(found) = self.find(api, &subject).await? else {
                     return Ok(Claimed::Gone);
                 };
                 let State::Live { ttl_ms } = found.state else {
-                    return Ok(Claimed::Gone);
+                    let won = tried.filter(|_| found.state == State::Claimed { by });
+                    return Ok(won.map_or(Claimed::Gone, Claimed::Won));
                 };
                 if self.lease_now(api).await? < found.stored_ms.saturating_add(ttl_ms) {
                     return Ok(Claimed::Alive);
@@ -200,6 +206,7 @@ impl Nats {
                 {
                     return Ok(Claimed::Won(Arc::from(&*found.payload)));
                 }
+                tried = Some(Arc::from(&*found.payload));
             }
             Err(CallError::Crowded)
         })
@@ -246,6 +253,7 @@ impl Nats {
             {
                 Ok(_ack) => return Ok(true),
                 Err(CallError::Said(error)) if error.meaning() == Meaning::Moved => {
+                    sleep(RACE_PAUSE).await;
                     return Ok(false);
                 }
                 // There is no stream; or it has just been made, and has no leader yet.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidings_access::Name;
 use tidings_nats::{Access, Options, Place, Timeouts, WINDOW_BYTES_MIN};
 
-pub(crate) use admin::{Admin, lose_tail};
+pub(crate) use admin::{Admin, Replaced, lose_tail};
 pub(crate) use rig::NatsRig;
 pub(crate) use servers::Servers;
 pub(crate) use tidings_contract::waiting::{DEADLINE, moment, run, wait_until};

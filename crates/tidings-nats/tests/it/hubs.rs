@@ -203,6 +203,29 @@ fn hubs_go_on_without(which: impl Fn(usize) -> usize) {
     }
 }
 
+/// Each hub knows the leader that is cut off, and another server: it leaves the one for the other,
+/// and nothing is there twice once the first one is back.
+#[test]
+fn hubs_leave_a_leader_that_the_network_cuts_off() {
+    let servers = Servers::start(3);
+    let start = |node, options| RelayHub::start(Box::new(Nats::new(options)), node);
+    let mut hubs = vec![start(1, options(&servers))];
+    publish_by_turns(&hubs, 0..10);
+    let cut = Admin::of(&servers).leader(STREAM).unwrap();
+    let mut two = options(&servers);
+    two.place.servers.remove((cut + 2) % 3);
+    hubs.extend((2..6).map(|node| start(node, two.clone())));
+    servers.cut_off(cut);
+    publish_by_turns(&hubs, 10..30);
+    wait_for_equal(&hubs, 30);
+    servers.mend();
+    publish_by_turns(&hubs, 30..40);
+    wait_for_equal(&hubs, 40);
+    for hub in hubs {
+        hub.stop();
+    }
+}
+
 /// The connections of a hub do not wait for the same silent server one after the other.
 #[test]
 fn a_server_that_says_nothing_is_waited_for_once() {

@@ -18,3 +18,4 @@ mod contract;
 mod credentials;
 mod hubs;
 mod login;
+mod replaced;

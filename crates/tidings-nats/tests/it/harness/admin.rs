@@ -1,5 +1,7 @@
 //! What an operator asks of servers, and does to their streams: on a connection beside the engine's.
 
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use async_nats::client::RequestErrorKind;
@@ -7,8 +9,11 @@ use async_nats::{Client, HeaderMap, Message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot::{Sender, channel};
 
 use super::{DEADLINE, Servers, moment};
 
@@ -65,6 +70,49 @@ impl Admin {
         let info = self.request(&format!("STREAM.INFO.{stream}"), &Value::Null);
         let leader = info["cluster"]["leader"].as_str()?.strip_prefix('n')?;
         leader.parse().ok()
+    }
+}
+
+/// A leader that was replaced and does not know it: of what is published, it says that the line does
+/// not end there, while the servers that know better may take it. Until it is dropped.
+pub(crate) struct Replaced {
+    over: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Replaced {
+    pub(crate) fn start(admin: &Admin, subjects: &'static str) -> Self {
+        let (over, mut is_over) = channel();
+        let (ready, is_ready) = sync_channel(0);
+        let urls = admin.urls.clone();
+        let answer = async move {
+            let client = connect(urls).await;
+            let mut messages = client.subscribe(subjects).await.unwrap();
+            client.flush().await.unwrap();
+            ready.send(()).unwrap();
+            let moved = json!({ "error": { "code": 400, "err_code": 10164 } }).to_string();
+            while let Either::Left((Some(message), _)) = select(messages.next(), &mut is_over).await
+            {
+                if let Some(reply) = message.reply {
+                    client.publish(reply, moved.clone().into()).await.unwrap();
+                    client.flush().await.unwrap();
+                }
+            }
+        };
+        let thread = std::thread::spawn(|| runtime().block_on(answer));
+        is_ready.recv_timeout(DEADLINE).unwrap();
+        Self {
+            over: Some(over),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        drop(self.over.take());
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(ended.is_none_or(|ended| ended.is_ok()));
     }
 }
 
