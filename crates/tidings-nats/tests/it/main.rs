@@ -16,6 +16,7 @@ mod harness;
 mod checks;
 mod contract;
 mod credentials;
+mod format;
 mod hubs;
 mod login;
 mod replaced;

@@ -65,6 +65,12 @@ impl Admin {
         self.alone(async { ask(&self.client().await, subject, body).await })
     }
 
+    /// Has a stream store a message.
+    pub(crate) fn store(&self, subject: &str, headers: HeaderMap, data: &str) {
+        let (subject, data) = (subject.to_owned(), Bytes::copy_from_slice(data.as_bytes()));
+        self.alone(async { store(&self.client().await, subject, headers, data).await });
+    }
+
     /// Returns the server that leads a stream.
     pub(crate) fn leader(&self, stream: &str) -> Option<usize> {
         let info = self.request(&format!("STREAM.INFO.{stream}"), &Value::Null);
