@@ -230,6 +230,13 @@ impl Nats {
 
     /// The stream takes nothing any more from hubs that know the old epoch: its subjects change with
     /// it. Two hubs that do this at once both give it the epoch that they agree on.
+    ///
+    /// No server compares the end of the line on an update, so a batch of the old epoch can come between
+    /// the look and the update, and after the update from a leader that has not heard of it. It is
+    /// acknowledged and stays: the messages stay, positions go on, and the batch follows the very entry
+    /// that it names. So the line is as if the batch had come right after the new epoch. The caller
+    /// counts on the line up to `expected` alone: what it publishes anew has keys by origin, which the
+    /// engine compares with all that is there, and it reads what follows as any hub does.
     pub(super) async fn change_epoch(
         &self,
         expected: LineEnd,

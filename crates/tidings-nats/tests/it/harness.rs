@@ -13,7 +13,7 @@ use tidings_nats::{Access, Options, Place, Timeouts, WINDOW_BYTES_MIN};
 pub(crate) use admin::{Admin, Replaced, lose_tail};
 pub(crate) use rig::NatsRig;
 pub(crate) use servers::Servers;
-pub(crate) use tidings_contract::waiting::{DEADLINE, moment, run, wait_until};
+pub(crate) use tidings_contract::waiting::{DEADLINE, moment, run, until, wait_until};
 
 /// What a hub on `servers` is told.
 pub(crate) fn options(servers: &Servers) -> Options {

@@ -16,6 +16,7 @@ mod harness;
 mod checks;
 mod contract;
 mod credentials;
+mod epochs;
 mod format;
 mod hubs;
 mod login;
