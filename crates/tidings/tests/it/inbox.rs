@@ -1,5 +1,7 @@
 //! Publishing by SQL: real programs on a real PostgreSQL. `docs/guide/publish-from-sql.md`.
 
+mod failover;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
@@ -284,31 +286,12 @@ fn audit(transactions: i64) {
     let kept: usize = done.iter().map(|user| user.kept.len()).sum();
     let rolled_back: usize = done.iter().map(|user| user.rolled_back).sum();
     assert!(rolled_back > 0, "some were rolled back");
-    let at: BTreeMap<(usize, i64), usize> = events
-        .iter()
-        .enumerate()
-        .map(|(position, event)| ((event.user, event.number), position))
-        .collect();
-    assert_eq!(at.len(), kept, "each once");
-    let mut pairs = 0;
-    for (me, user) in done.iter().enumerate() {
-        let places: Vec<usize> = user.kept.iter().map(|number| at[&(me, *number)]).collect();
-        assert!(places.is_sorted(), "the order of user {me}");
-    }
-    for (position, event) in events.iter().enumerate() {
-        for (other, number) in event
-            .seen
-            .iter()
-            .enumerate()
-            .filter(|(_, number)| **number > 0)
-        {
-            pairs += 1;
-            assert!(
-                at[&(other, *number)] < position,
-                "{event:?} came before {number} of user {other}, which it had seen"
-            );
-        }
-    }
+    let published: BTreeSet<(usize, i64)> = events.iter().map(Said::name).collect();
+    let committed = (0..)
+        .zip(&done)
+        .flat_map(|(me, user)| user.kept.iter().map(move |n| (me, *n)));
+    assert_eq!(published, committed.collect());
+    let pairs = check_causes(&events);
     crate::harness::note(&format!(
         "{kept} updates kept, {rolled_back} rolled back, {pairs} pairs in causal order, {:.0} updates/s",
         kept as f64 / begun.elapsed().as_secs_f64()
@@ -324,15 +307,71 @@ struct Said {
     seen: Vec<i64>,
 }
 
+impl Said {
+    fn parse(data: &str) -> Self {
+        let (user, number, seen) = serde_json::from_str(data).expect("an update");
+        Self { user, number, seen }
+    }
+
+    fn name(&self) -> (usize, i64) {
+        (self.user, self.number)
+    }
+}
+
+/// What a user does next: not random, so that a failure can be repeated; different for each user.
+struct Dice(u64);
+
+impl Dice {
+    fn of(user: usize) -> Self {
+        Self(user as u64 + 1)
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
+        self.0 = self.0.wrapping_add(1);
+        (self.0 >> 33) % sides
+    }
+
+    /// Returns how many updates a transaction has.
+    fn size(&mut self) -> usize {
+        match self.roll(4) {
+            0 | 1 => 1,
+            2 => 2,
+            _ => 5,
+        }
+    }
+}
+
+/// Checks that each update is there once, after those of its own user and after those that its user had seen.
+/// Returns how many it had seen in all.
+#[track_caller]
+fn check_causes(events: &[Said]) -> usize {
+    let mut newest = BTreeMap::new();
+    let mut pairs = 0;
+    for event in events {
+        for (other, number) in event
+            .seen
+            .iter()
+            .enumerate()
+            .filter(|(_, number)| **number > 0)
+        {
+            pairs += 1;
+            assert!(
+                newest.get(&other).is_some_and(|newest| newest >= number),
+                "{event:?} came before {number} of user {other}, which it had seen"
+            );
+        }
+        let before = newest.insert(event.user, event.number);
+        assert!(
+            before < Some(event.number),
+            "{event:?} came after {before:?} of its user"
+        );
+    }
+    pairs
+}
+
 fn user(shop: &mut Sql, me: usize, transactions: i64, latest: &[AtomicI64]) -> Done {
-    // Not random, so that a failure can be repeated; different for each user.
-    let mut state = me as u64 + 1;
-    let mut roll = move |sides: u64| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 33) % sides
-    };
+    let mut dice = Dice::of(me);
     let mut done = Done {
         kept: Vec::new(),
         rolled_back: 0,
@@ -341,7 +380,7 @@ fn user(shop: &mut Sql, me: usize, transactions: i64, latest: &[AtomicI64]) -> D
     for _ in 0..transactions {
         shop.run("BEGIN");
         let mut mine = Vec::new();
-        for _ in 0..[1, 1, 2, 5][usize::try_from(roll(4)).expect("small")] {
+        for _ in 0..dice.size() {
             number += 1;
             let seen: Vec<i64> = latest
                 .iter()
@@ -350,12 +389,12 @@ fn user(shop: &mut Sql, me: usize, transactions: i64, latest: &[AtomicI64]) -> D
             let data = json!([me, number, seen]).to_string();
             shop.publish(TOPIC, &data);
             mine.push(number);
-            if roll(10) < 3 {
-                let pause = roll(4000) as f64 / 1e6;
+            if dice.roll(10) < 3 {
+                let pause = dice.roll(4000) as f64 / 1e6;
                 shop.ask("SELECT pg_sleep($1)", &[&pause]).expect("a pause");
             }
         }
-        if roll(5) == 0 {
+        if dice.roll(5) == 0 {
             shop.run("ROLLBACK");
             done.rolled_back += mine.len();
         } else {
@@ -370,9 +409,7 @@ fn user(shop: &mut Sql, me: usize, transactions: i64, latest: &[AtomicI64]) -> D
 /// Reads so many updates of the audit.
 #[track_caller]
 fn read_all(stream: &mut EventStream, count: usize) -> Vec<Said> {
-    let read = |stream: &mut EventStream| {
-        let (user, number, seen) = serde_json::from_str(&stream.event().data).expect("an update");
-        Said { user, number, seen }
-    };
-    (0..count).map(|_| read(stream)).collect()
+    (0..count)
+        .map(|_| Said::parse(&stream.event().data))
+        .collect()
 }

@@ -87,7 +87,8 @@ impl Drop for Redis {
     }
 }
 
-fn free_port() -> u16 {
+/// Returns a port that nobody has.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }
