@@ -136,7 +136,8 @@ impl Problem {
                 .to_owned(),
             Self::SmallPayload { needed, .. } => format!(
                 "set `max_payload: {needed}` or more in the configuration of each server, or lower \
-                 publish.body_bytes_max"
+                 what allows such an update: publish.body_bytes_max, websocket.message_bytes_max, \
+                 sockjs.body_bytes_max or zeromq.message_bytes_max"
             ),
             Self::OneCopy => "use three servers, and cluster.acknowledge = \"replicated\"; on one \
                               server, set `sync_interval: always`"

@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             false => Succeeds::Nobody,
         },
         reloading: Some(Reloading::new(
-            Source::new(arguments.config.as_deref(), settings),
+            Source::new(arguments.config.as_deref(), settings, &config),
             Box::new(|config| log::set_level(&config.log)),
         )),
         notifier: notifier(arguments),

@@ -35,6 +35,15 @@ impl EngineOptions {
         }
     }
 
+    /// Returns the most bytes of an update for which the servers of the engine are checked at a start,
+    /// if a larger one would hold up all others.
+    pub(crate) const fn update_bytes_max(&self) -> Option<u64> {
+        match self {
+            Self::Redis(_) | Self::Postgresql(_) => None,
+            Self::Nats(options) => Some(options.update_bytes_max),
+        }
+    }
+
     /// Returns the name of the cluster.
     pub(crate) const fn cluster(&self) -> &Name {
         match self {

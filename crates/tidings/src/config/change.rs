@@ -13,6 +13,9 @@ use super::{Config, check, env, error, read, show};
 pub struct Source {
     path: Option<PathBuf>,
     running: Settings,
+    /// The most bytes of an update for which the servers of the cluster's engine were checked at the
+    /// start, if a larger one would hold up all others.
+    update_bytes_max: Option<u64>,
 }
 
 /// A key whose value changed.
@@ -39,11 +42,13 @@ pub struct Changed {
 
 impl Source {
     /// Takes note of where a configuration was read: the file that was named, if one was, and what came
-    /// out of it and the environment.
-    pub fn new(path: Option<&Path>, running: Settings) -> Self {
+    /// out of it and the environment, which is `config` now.
+    pub fn new(path: Option<&Path>, running: Settings, config: &Config) -> Self {
+        let cluster = config.cluster.as_ref();
         Self {
             path: path.map(Path::to_owned),
             running,
+            update_bytes_max: cluster.and_then(|cluster| cluster.engine.update_bytes_max()),
         }
     }
 
@@ -74,11 +79,42 @@ impl Source {
         let differences = differences(&self.running, &written);
         let merged = written.with_start_keys_of(&self.running);
         let config = check::check(&merged)?;
+        self.engine_takes_updates_of(&config)?;
         let changed = Changed {
             config,
             differences,
         };
         Ok((merged, changed))
+    }
+
+    /// Refuses to let updates in for which the engine's servers were not checked. Only a start asks them.
+    fn engine_takes_updates_of(&self, config: &Config) -> Result<(), error::ConfigErrors> {
+        let bytes_max = self.update_bytes_max.unwrap_or(u64::MAX);
+        let lengths = [
+            ("publish.body_bytes_max", config.publish.body_bytes_max),
+            (
+                "websocket.message_bytes_max",
+                config.websocket.message_bytes_max,
+            ),
+            ("sockjs.body_bytes_max", config.sockjs.body_bytes_max),
+        ];
+        let errors: Vec<_> = lengths
+            .into_iter()
+            .filter(|(_, length)| *length as u64 > bytes_max)
+            .map(|(key, length)| error::ConfigError::Invalid {
+                key: key.to_owned(),
+                reason: format!(
+                    "{length} is more than {bytes_max}, for which the servers of the cluster's \
+                     engine were checked when the hub started: restart it, so that it checks them \
+                     again"
+                )
+                .into(),
+            })
+            .collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(error::ConfigErrors(errors)),
+        }
     }
 }
 

@@ -53,17 +53,44 @@ fn a_key_is_taken_once_on_whichever_hub() {
 #[test]
 fn a_server_that_takes_no_large_update_is_found_before_hubs_use_it() {
     let nats = Nats::start("");
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("tidings.toml");
-    let data = folder.path().join("data");
-    let text = nats.member(&format!(
-        "[data]\ndir = {data:?}\n[[listen]]\naddress = \"127.0.0.1:0\""
-    ));
-    std::fs::write(&file, text).unwrap();
-    let file = file.display().to_string();
-    let (status, _, errors) = run(&["serve", "--config", &file], &[]);
+    let (status, errors) = refused(&nats, "");
     assert_ne!(status, 0);
     let wanted = "set `max_payload: 1052672` or more";
+    assert!(errors.contains(wanted), "{errors}");
+}
+
+/// An update that no server takes would hold up all others, and only a start asks the servers.
+#[test]
+fn a_reload_lets_no_update_in_for_which_the_server_was_not_checked() {
+    let nats = Nats::start(ROOM);
+    let hub = joined(&nats, "");
+    let path = hub.folder().join("tidings.toml");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let reload = |more: &str| {
+        std::fs::write(&path, format!("{written}\n{more}")).unwrap();
+        run(&["reload", "--config", &path.display().to_string()], &[])
+    };
+    for (table, key) in [
+        ("publish", "body_bytes_max"),
+        ("websocket", "message_bytes_max"),
+    ] {
+        let (code, _, error) = reload(&format!("[{table}]\n{key} = 1048577"));
+        assert_ne!(code, 0);
+        let wanted = format!("{table}.{key}: 1048577 is more than 1048576, for which the servers");
+        assert!(error.contains(&wanted), "{error}");
+    }
+    publish(&hub, "1");
+    let (code, said, error) = reload("[publish]\nbody_bytes_max = 1048575");
+    assert_eq!(code, 0, "{error}");
+    assert!(said.contains("applied: publish.body_bytes_max"), "{said}");
+}
+
+#[test]
+fn whatever_lets_a_large_update_in_counts() {
+    let nats = Nats::start(ROOM);
+    let (status, errors) = refused(&nats, "[websocket]\nmessage_bytes_max = 3000000");
+    assert_ne!(status, 0);
+    let wanted = "set `max_payload: 3004096` or more";
     assert!(errors.contains(wanted), "{errors}");
 }
 
@@ -80,4 +107,18 @@ fn publish(hub: &TestHub, data: &str) -> String {
     let answer = hub.publish_as(&token_for_all(), &[("topic", TOPIC), ("data", data)]);
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.text()
+}
+
+/// Starts a hub that is to end by itself. Returns its status, and what it said.
+fn refused(nats: &Nats, more: &str) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tidings.toml");
+    let data = folder.path().join("data");
+    let text = nats.member(&format!(
+        "[data]\ndir = {data:?}\n[[listen]]\naddress = \"127.0.0.1:0\"\n{more}"
+    ));
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    let (status, _, errors) = run(&["serve", "--config", &file], &[]);
+    (status, errors)
 }

@@ -8,6 +8,9 @@ use tidings_nats::{Access, AccessError, Options, Place, Timeouts};
 use super::Checks;
 use crate::config::tables::cluster::{AcknowledgeBy, ClusterTable};
 use crate::config::tables::publish::PublishOptions;
+use crate::config::tables::sockjs::SockJsOptions;
+use crate::config::tables::websocket::WebSocketOptions;
+use crate::config::tables::zeromq::ZeroMqTable;
 
 /// Most replicas of an update beside the leader's: streams have at most five copies, and a majority is
 /// waited for.
@@ -24,7 +27,7 @@ impl Checks<'_> {
         );
         let tls = self.cluster_tls(table, in_clear);
         let replicas = self.nats_copies(table);
-        let publish: PublishOptions = self.table();
+        let update_bytes_max = self.update_bytes_max();
         Some(Options {
             place,
             name: name?,
@@ -32,12 +35,25 @@ impl Checks<'_> {
             tls: tls?,
             replicas: replicas?,
             window_bytes: table.window_bytes,
-            update_bytes_max: publish.body_bytes_max as u64,
+            update_bytes_max,
             timeouts: Timeouts {
                 connect: table.connect_timeout,
                 ..Timeouts::default()
             },
         })
+    }
+
+    /// Returns the most bytes of an update, in whichever way it comes.
+    fn update_bytes_max(&mut self) -> u64 {
+        let publish: PublishOptions = self.table();
+        let websocket: WebSocketOptions = self.table();
+        let sockjs: SockJsOptions = self.table();
+        let zeromq: ZeroMqTable = self.table();
+        publish
+            .body_bytes_max
+            .max(websocket.message_bytes_max)
+            .max(sockjs.body_bytes_max)
+            .max(zeromq.message_bytes_max) as u64
     }
 
     /// Another engine knows no such secrets.
