@@ -6,6 +6,7 @@
 //! and only the trend matters. A run that fails is an error.
 
 pub mod cluster;
+mod fetches;
 mod ghosts;
 mod hub;
 pub mod long;
@@ -43,10 +44,13 @@ const SMALL_SECS: u64 = 8;
 /// The runs with presence: the normal one, and the one with a crash.
 const PRESENCE: &str = "presence";
 const GHOSTS: &str = "presence_crash";
+/// The run with a hub that comes to a cluster later.
+const FETCHES: &str = "cluster_fetches";
 
 /// Returns the valid names for `only`.
 pub fn run_names() -> Vec<&'static str> {
-    RUNS.iter().map(|run| run.name).collect()
+    let runs = RUNS.iter().map(|run| run.name);
+    runs.chain([FETCHES]).collect()
 }
 
 /// Runs everything, or only the runs named in `only`. Returns the problems; missed targets are only
@@ -77,10 +81,15 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
             Err(error) => problems.push(format!("{}: {error:#}", run.name)),
         }
     }
-    if wanted(PRESENCE) {
-        match ghosts::run(&binary, size) {
-            Ok(report) => reports.push((GHOSTS, report)),
-            Err(error) => problems.push(format!("{GHOSTS}: {error:#}")),
+    type Special = fn(&Path, Size) -> anyhow::Result<Value>;
+    let special: [(&str, &str, Special); 2] = [
+        (PRESENCE, GHOSTS, ghosts::run),
+        (FETCHES, FETCHES, fetches::run),
+    ];
+    for (_, name, run) in special.iter().filter(|(asked, ..)| wanted(asked)) {
+        match run(&binary, size) {
+            Ok(report) => reports.push((name, report)),
+            Err(error) => problems.push(format!("{name}: {error:#}")),
         }
     }
     let wanted = |name: &str| wanted(if name == GHOSTS { PRESENCE } else { name });

@@ -2,8 +2,6 @@
 //! its next start publishes their end.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -69,7 +67,7 @@ fn wait_until_said(
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let said = metric(hub, SAID)?;
+        let said = hub.metric(SAID)?;
         if said == count {
             return Ok(());
         }
@@ -80,26 +78,6 @@ fn wait_until_said(
         look()?;
         std::thread::sleep(ASK_EVERY);
     }
-}
-
-fn metric(hub: &Hub, name: &str) -> anyhow::Result<usize> {
-    let url = hub.metrics();
-    let address = url
-        .trim_start_matches("http://")
-        .trim_end_matches("/metrics");
-    let mut stream = TcpStream::connect(address).context("the hub's metrics")?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page)?;
-    let line = page
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = line.with_context(|| format!("the hub has no metric {name}"))?;
-    value
-        .trim()
-        .parse()
-        .with_context(|| format!("{name} is {value}"))
 }
 
 /// Returns a figure about a process's memory; `/proc/PID/status`.

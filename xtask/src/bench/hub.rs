@@ -19,9 +19,13 @@ const FIRST_PORT: u16 = 20_000;
 /// Addresses that this process has used.
 static TAKEN: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
 const START_MAX: Duration = Duration::from_secs(30);
+/// What an engine keeps that keeps little: the least that a hub accepts.
+const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 const ISSUER: &str = "https://bench.example";
 /// Signs the tokens for a hub that only this machine can reach, for the minutes of one run.
 const KEY: &str = "only for benchmarks, only for benchmarks, only for benchmarks";
+/// The same, of the hubs of a cluster for each other.
+const PEER_TOKEN: &str = "only-for-benchmarks-only-for-benchmarks";
 
 /// A self-signed certificate for 127.0.0.1, valid for a hundred years, made by `openssl req -x509
 /// -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500`. Making one for each run
@@ -49,6 +53,8 @@ pub enum Settings {
     Member(EngineKind),
     /// In a cluster with another hub, to which its publishers publish.
     Second(EngineKind),
+    /// The same, on an engine that keeps little: a hub that comes later gets the rest from this one.
+    Keeper(EngineKind),
     /// For a hub whose processes follow each other: a short drain, and two shards.
     Restart,
 }
@@ -77,6 +83,19 @@ impl Hub {
     ///
     /// If it does not start.
     pub fn start(binary: &Path, settings: Settings) -> anyhow::Result<Self> {
+        Self::start_in(binary, settings, None)
+    }
+
+    /// Starts another hub of its cluster, with an empty history, and waits until it has everything.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start.
+    pub fn later(&self, settings: Settings) -> anyhow::Result<Self> {
+        Self::start_in(&self.binary, settings, Some(self))
+    }
+
+    fn start_in(binary: &Path, settings: Settings, first: Option<&Self>) -> anyhow::Result<Self> {
         let (address, admin) = (free_address()?, free_address()?);
         let name = format!("tidings-bench-{}-{}", std::process::id(), address.port());
         let folder = std::env::temp_dir().join(name);
@@ -90,6 +109,7 @@ impl Hub {
             | Settings::Presence
             | Settings::Member(_)
             | Settings::Second(_)
+            | Settings::Keeper(_)
             | Settings::Restart => ("http", None),
             Settings::Tls => ("https", Some(write_certificate(&folder)?)),
         };
@@ -99,7 +119,10 @@ impl Hub {
                 let other = Self::start(binary, Settings::Member(kind))?;
                 (Some(Box::new(other)), None)
             }
-            Settings::Member(kind) => (None, Some(Engine::start(binary, kind, &folder)?)),
+            Settings::Keeper(_) if first.is_some() => (None, None),
+            Settings::Member(kind) | Settings::Keeper(kind) => {
+                (None, Some(Engine::start(binary, kind, &folder)?))
+            }
             Settings::Usual
             | Settings::SmallRing
             | Settings::Tls
@@ -108,10 +131,11 @@ impl Hub {
             | Settings::Presence
             | Settings::Restart => (None, None),
         };
-        let beside = other.as_ref().and_then(|hub| hub.engine.as_ref());
-        let cluster = engine.as_ref().or(beside).map(|one| one.settings.as_str());
+        let beside = other.as_deref().or(first);
+        let joined = beside.and_then(|hub| hub.engine.as_ref());
+        let cluster = engine.as_ref().or(joined).map(|one| one.settings.as_str());
         // Hubs of a cluster have one public URL.
-        let public_url = other.as_ref().map_or(&url, |hub| &hub.url);
+        let public_url = beside.map_or(&url, |hub| &hub.url);
         let file = folder.join("tidings.toml");
         fs::write(
             &file,
@@ -125,7 +149,8 @@ impl Hub {
             | Settings::Tls
             | Settings::Presence
             | Settings::Member(_)
-            | Settings::Second(_) => Some(CORES.0),
+            | Settings::Second(_)
+            | Settings::Keeper(_) => Some(CORES.0),
             Settings::Soak | Settings::Crash | Settings::Restart => None,
         };
         let mut hub = Self {
@@ -292,6 +317,21 @@ impl Hub {
         format!("http://{}/metrics", self.admin)
     }
 
+    /// Returns the value of a metric without labels.
+    ///
+    /// # Errors
+    ///
+    /// If the hub does not answer, or has no such metric.
+    pub fn metric(&self, name: &str) -> anyhow::Result<usize> {
+        let page = ask(self.admin, "/metrics").context("the hub's metrics")?;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.with_context(|| format!("the hub has no metric {name}"))?;
+        let value = value.trim().parse();
+        value.with_context(|| format!("{name} is no number"))
+    }
+
     /// Returns the hub's data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
@@ -375,17 +415,18 @@ impl Drop for Engine {
 
 /// Returns whether the hub with this listener for operators serves, with its cluster if it has one.
 fn is_ready(admin: SocketAddr) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect(admin)?;
-        stream.set_read_timeout(Some(START_MAX))?;
-        stream.write_all(
-            b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        std::io::Result::Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    ask().unwrap_or(false)
+    ask(admin, "/health/ready").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// Asks the listener for operators. Returns the whole answer.
+fn ask(admin: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(admin)?;
+    stream.set_read_timeout(Some(START_MAX))?;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// Returns the number of cores.
@@ -475,12 +516,15 @@ fn configuration(
         | Settings::Presence
         | Settings::Member(_)
         | Settings::Second(_)
+        | Settings::Keeper(_)
         | Settings::Restart => (60, 3600),
         Settings::Soak | Settings::Crash => (10, 300),
     };
     let ring = "ring_bytes = 4194304";
     let (listen, more) = match settings {
-        Settings::Usual | Settings::Member(_) | Settings::Second(_) => ("", String::new()),
+        Settings::Usual | Settings::Member(_) | Settings::Second(_) | Settings::Keeper(_) => {
+            ("", String::new())
+        }
         Settings::SmallRing => ("", "[history]\nring_bytes = 65536\n".to_owned()),
         Settings::Presence => ("", "[presence]\nenabled = true\n".to_owned()),
         Settings::Restart => ("", "[server]\nshards = 2\ndrain_secs = 3\n".to_owned()),
@@ -500,7 +544,11 @@ fn configuration(
         }
     };
     let cluster = cluster.map(|engine| format!("[cluster]\nnode = \"{address}\"\n{engine}"));
-    let cluster = cluster.unwrap_or_default();
+    let mut cluster = cluster.unwrap_or_default();
+    if let Settings::Keeper(_) = settings {
+        let peers = format!("address = \"http://{admin}\"\npeer_token = \"{PEER_TOKEN}\"\n");
+        cluster = format!("{cluster}{peers}window_bytes = {WINDOW_BYTES}\n");
+    }
     format!(
         "[[listen]]\naddress = \"{address}\"\n{listen}[admin]\naddress = \"{admin}\"\n\
          [hub]\npublic_url = \"{url}\"\n[data]\ndir = \"{}\"\n\

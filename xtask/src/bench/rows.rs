@@ -78,6 +78,8 @@ pub const ROWS: &[Row] = &[
     row("", "calm_p50", "ms", Figure("calm", "latency_p50"), Nothing),
     row("", "cluster_calm_p50", "ms", Figure("cluster_calm", "latency_p50"), Nothing),
     row("cluster", "cluster_calm_added_p50", "ms", Difference("latency_p50", "cluster_calm", "calm"), AtMost(2.0)),
+    row("", "cluster_fetches_updates", "/s", Figure("cluster_fetches", "updates_per_second"), Nothing),
+    row("", "cluster_fetches_fetched", "", Figure("cluster_fetches", "fetched"), Nothing),
     row("cluster", "cluster_unwanted_cpu", "µs", Figure("cluster_unwanted", "cpu_per_update"), AtMost(5.0)),
     row("", "postgresql_publish_64_updates", "/s", Figure("postgresql_publish_64", "updates_per_second"), Nothing),
     row("", "postgresql_publish_64_to_alone", "", Ratio("updates_per_second", "postgresql_publish_64", "publish_64"), Nothing),
