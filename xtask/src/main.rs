@@ -343,8 +343,9 @@ fn check(stages: &mut Stages, root: &Path) {
 }
 
 /// Cheap checks before expensive ones, and set-up beside the first ones, which need none of it: downloads
-/// wait for the network, compilers for the processor. `more` compiles beside the conformance tests, which
-/// run one after the other and mostly wait. Every stage runs, even if earlier ones failed.
+/// wait for the network, compilers for the processor. Audits judge no times, and whatever is beside them is
+/// one more fault. `more` compiles beside the conformance tests, which run one after the other and mostly
+/// wait. Every stage runs, even if earlier ones failed.
 fn everything(stages: &mut Stages, root: &Path, slow: bool, more: impl FnOnce(&mut Stages)) {
     stages.beside(
         |stages| deps::install(stages, root),
@@ -359,15 +360,21 @@ fn everything(stages: &mut Stages, root: &Path, slow: bool, more: impl FnOnce(&m
     stages.check("small benches", || {
         bench::run(root, bench::Size::Small, &[])
     });
-    stages.check("audits of clusters", || {
-        bench::cluster::audit(root, bench::Size::Small, AUDIT_SECS, AUDIT_SEED, AUDITED)
-    });
-    stages.run(
-        "documentation examples",
-        &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),
+    stages.beside(
+        |stages| {
+            stages.check("audits of clusters", || {
+                bench::cluster::audit(root, bench::Size::Small, AUDIT_SECS, AUDIT_SEED, AUDITED)
+            });
+        },
+        |stages| {
+            stages.run(
+                "documentation examples",
+                &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),
+            );
+            stages.check("generated files", || codegen::check(root));
+            site::build(stages, root);
+        },
     );
-    stages.check("generated files", || codegen::check(root));
-    site::build(stages, root);
     npm_tests(stages, root, slow);
     stages.beside(|stages| conformance_tests(stages, root, slow), more);
     zeromq_bench(stages, root, &["--small"]);
