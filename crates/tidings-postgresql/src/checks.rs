@@ -20,7 +20,7 @@ use crate::connection::Connection;
 use crate::engine::Postgresql;
 use crate::error::{ConnectError, foreign};
 use crate::options::{Acknowledge, Options};
-use crate::schema::SCHEMA_VERSION;
+use crate::schema::{HUB_FUNCTIONS, SCHEMA_VERSION};
 use crate::{servers, wake};
 
 /// Oldest version of PostgreSQL that is supported.
@@ -106,6 +106,16 @@ pub enum Problem {
         /// Its version.
         found: i32,
     },
+    /// The schema is of an earlier build with the same version, which lacks what came since.
+    #[error(
+        "the schema {name:?} is of an earlier build: it has no function {function}, which this program needs"
+    )]
+    Lacks {
+        /// The name of the cluster.
+        name: String,
+        /// The first function that it lacks, with the types of its arguments.
+        function: String,
+    },
     /// The schema is of a later program.
     #[error(
         "the schema {name:?} has version {found}, later than {SCHEMA_VERSION}, which this program needs"
@@ -183,7 +193,9 @@ impl Problem {
                 "name the standbys in synchronous_standby_names, or set cluster.acknowledge = \"engine\""
             }
             Self::Isolation { .. } => "ALTER ROLE … RESET default_transaction_isolation",
-            Self::NoSchema { .. } | Self::OldSchema { .. } => "tidings cluster schema --apply",
+            Self::NoSchema { .. } | Self::OldSchema { .. } | Self::Lacks { .. } => {
+                "tidings cluster schema --apply"
+            }
             Self::NewSchema { .. } => "install the program that the other hubs have",
             Self::NotGranted { .. } => {
                 "tidings cluster schema --hub ROLE, as the owner of the schema"
@@ -220,6 +232,7 @@ impl Problem {
             | Self::NoSchema { .. }
             | Self::NotGranted { .. }
             | Self::OldSchema { .. }
+            | Self::Lacks { .. }
             | Self::NewSchema { .. }
             | Self::OtherCluster { .. }
             | Self::Half { .. } => Severity::Refuse,
@@ -267,6 +280,12 @@ const SCHEMA: &str = "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_functi
     FROM pg_namespace n JOIN pg_proc p ON p.pronamespace = n.oid AND p.proname = 'version' AND p.pronargs = 0 \
     WHERE n.nspname = $1";
 
+/// Which functions of a list cannot be called, and whether each exists. A schema that may not be used is an
+/// error.
+const FUNCTIONS: &str = "SELECT f.call, p.found IS NOT NULL FROM unnest($1) AS f(call), \
+    LATERAL (SELECT to_regprocedure(format('%I.%s', $2, f.call))::oid AS found) AS p \
+    WHERE has_function_privilege(p.found, 'EXECUTE') IS NOT TRUE ORDER BY p.found IS NOT NULL LIMIT 1";
+
 impl Postgresql {
     /// Looks for what makes the primary unsafe. `history` is the secret of the hub's own history, if
     /// it has one.
@@ -301,11 +320,29 @@ impl Postgresql {
         }
         let rows = self.request(Path::Control, "version()", &[]).await?;
         let found: i32 = get::<Option<i32>>(first(&rows)?, 0)?.unwrap_or_default();
-        Ok(match found.cmp(&SCHEMA_VERSION) {
-            std::cmp::Ordering::Less => Some(Problem::OldSchema { name, found }),
-            std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Greater => Some(Problem::NewSchema { name, found }),
-        })
+        match found.cmp(&SCHEMA_VERSION) {
+            std::cmp::Ordering::Less => Ok(Some(Problem::OldSchema { name, found })),
+            std::cmp::Ordering::Equal => self.problem_of_functions(name).await,
+            std::cmp::Ordering::Greater => Ok(Some(Problem::NewSchema { name, found })),
+        }
+    }
+
+    /// Looks whether all functions are there that a hub calls. A later build adds some under the same version,
+    /// since hubs of the earlier one go on with it.
+    async fn problem_of_functions(&self, name: String) -> Result<Option<Problem>, EngineError> {
+        let parameters = [
+            (&HUB_FUNCTIONS as _, Type::TEXT_ARRAY),
+            (&name as _, Type::TEXT),
+        ];
+        let rows = self.query(Path::Control, FUNCTIONS, &parameters).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let function: String = get(row, 0)?;
+        Ok(Some(match get::<bool>(row, 1)? {
+            true => Problem::NotGranted { name },
+            false => Problem::Lacks { name, function },
+        }))
     }
 
     async fn problem_of_line(

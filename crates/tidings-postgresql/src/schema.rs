@@ -18,7 +18,7 @@ const PARTS: &[&str] = &[
 ];
 
 /// What a hub calls.
-const HUB_FUNCTIONS: &[&str] = &[
+pub(crate) const HUB_FUNCTIONS: &[&str] = &[
     "version()",
     "line()",
     "init(text, bytea)",

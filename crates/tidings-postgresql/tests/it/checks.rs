@@ -140,7 +140,7 @@ fn standbys_are_looked_at() {
 }
 
 #[track_caller]
-fn check(options: Options, expected: &[Problem]) {
+pub(crate) fn check(options: Options, expected: &[Problem]) {
     assert_eq!(problems(options, None), expected);
 }
 

@@ -1,5 +1,10 @@
 //! A database with the schema of an earlier build is brought up to this one, while hubs run.
 
+use tidings_access::Login;
+use tidings_postgresql::Problem;
+
+use crate::checks::check;
+use crate::harness::server::make_schema_for;
 use crate::harness::{RelayHub, Server, hubs, publish_by_turns, wait_for_equal};
 
 /// The schema of the cluster `it` as the first build made it, without an inbox.
@@ -41,4 +46,32 @@ fn hubs_keep_working_while_the_schema_of_the_first_build_is_upgraded() {
     server.sql("SELECT it.publish('https://example.com/orders', 'sold')");
     assert_eq!(server.sql("SELECT data FROM it.inbox"), "sold");
     old.into_iter().for_each(RelayHub::stop);
+}
+
+/// A hub of this build is told what to do: it would find out at its first look into the inbox.
+#[test]
+fn a_new_hub_is_told_that_the_schema_is_of_the_first_build() {
+    let server = Server::start(&[]);
+    server.sql(FIRST);
+    let name = || "it".to_owned();
+    let lacks = Problem::Lacks {
+        name: name(),
+        function: "inbox_next(bigint[], bigint, bigint[], integer, bigint, boolean)".to_owned(),
+    };
+    assert_eq!(lacks.remedy(), "tidings cluster schema --apply");
+    check(server.options(), &[Problem::NeverSynced, lacks]);
+
+    // The owner upgrades it, and forgets the role of the hubs.
+    server.sql("CREATE ROLE hub LOGIN");
+    server
+        .sql("GRANT USAGE ON SCHEMA it TO hub; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA it TO hub");
+    server.make_schema("it");
+    let mut options = server.options();
+    options.login = Login::without_password("hub");
+    check(
+        options.clone(),
+        &[Problem::NeverSynced, Problem::NotGranted { name: name() }],
+    );
+    make_schema_for(server.port, "it", "hub");
+    check(options, &[Problem::NeverSynced]);
 }

@@ -10,6 +10,9 @@ use crate::harness::{HUB_PATH, Request, TestHub};
 
 const TOPIC: &str = "https://example.com/news";
 
+/// The schema of the cluster `it` as the first build made it, without an inbox.
+const FIRST: &str = include_str!("../../../tidings-postgresql/tests/it/format/schema-1.sql");
+
 /// The way of an operator: an empty database, a schema, a role that may only use it, two hubs.
 #[test]
 fn hubs_on_postgresql_are_one_hub() {
@@ -84,4 +87,29 @@ fn hubs_on_postgresql_are_one_hub() {
         errors.contains("Use the program of the newest hub"),
         "{errors}"
     );
+}
+
+/// The old hubs go on with it, so its version says nothing.
+#[test]
+fn on_the_schema_of_the_first_build_a_hub_does_not_start_and_names_the_command() {
+    let server = Postgresql::start();
+    server.sql(FIRST);
+    let settings = format!("{}\nname = \"it\"", server.cluster("postgres"));
+    let settings = member_of(&settings, "");
+    let lacks = "it has no function inbox_next";
+    for command in [&["serve"][..], &["doctor"], &["cluster", "status"]] {
+        let (code, output, errors) = run_with(&settings, command);
+        let said = format!("{output}{errors}");
+        assert_ne!(code, 0, "{command:?}: {said}");
+        assert!(said.contains(lacks), "{command:?}: {said}");
+        assert!(
+            said.contains("tidings cluster schema --apply"),
+            "{command:?}: {said}"
+        );
+        assert!(!said.contains("waiting for the engine"), "{said}");
+    }
+    let (code, said, errors) = run_with(&settings, &["cluster", "schema", "--apply"]);
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(said, "the schema it has version 1 now\n");
+    TestHub::serve(&settings).wait_until_ready();
 }
