@@ -41,6 +41,8 @@ pub(crate) enum ConnectError {
     Closed { address: Address },
     #[error("the primary is another server now")]
     Moved,
+    #[error("the connection is gone on which rows of the inbox were read")]
+    Gone,
 }
 
 impl ConnectError {
@@ -86,7 +88,8 @@ impl ConnectError {
             | Self::Login { .. }
             | Self::Who { .. }
             | Self::Closed { .. }
-            | Self::Moved => false,
+            | Self::Moved
+            | Self::Gone => false,
         }
     }
 }

@@ -4,12 +4,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use tidings_access::Connected as _;
 use tidings_cluster::engine::{BATCH_BYTES_MAX, EngineError};
 use tokio::time::Instant;
 use tokio_postgres::types::{FromSql, Type};
 
 use crate::connection::{Connection, Parameter};
-use crate::error::{foreign, unreachable};
+use crate::error::{ConnectError, foreign, unreachable};
 use crate::options::Options;
 use crate::schema::identifier;
 use crate::servers;
@@ -75,12 +76,22 @@ pub struct State {
     pub refused: i64,
 }
 
-/// The inbox of a cluster, over a connection of its own. A call after a failed one opens another.
+/// The inbox of a cluster, over a connection of its own. A call after a failed one opens another, unless it
+/// names rows.
 pub struct Inbox {
     options: Options,
     schema: String,
     connection: Option<Connection>,
     floor: Floor,
+}
+
+/// Which ids are among the parameters of a call.
+#[derive(Clone, Copy)]
+enum Ids {
+    None,
+    /// Those of rows that were read on this connection. After a failover that lost something, other rows may
+    /// have them.
+    Read,
 }
 
 /// Below which id no row comes any more.
@@ -119,6 +130,24 @@ impl Inbox {
         self.floor.id
     }
 
+    /// Looks whether the primary is another server now: the one before may take writes still, and say nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if it is. What was read belongs to the server before.
+    pub async fn look_up(&mut self) -> Result<(), EngineError> {
+        let Some(kept) = &self.connection else {
+            return Ok(());
+        };
+        // Where none is found, the connection that is open tells what is wrong.
+        let found = servers::primary(&self.options, &self.options.place).await;
+        if found.is_ok_and(|found| !found.server().is_same(kept.server())) {
+            self.reset();
+            return Err(unreachable(ConnectError::Moved));
+        }
+        Ok(())
+    }
+
     /// Tells `publish()` the limits.
     ///
     /// # Errors
@@ -127,7 +156,8 @@ impl Inbox {
     pub async fn limit(&mut self, limits: &Limits) -> Result<(), EngineError> {
         let bytes = i64::try_from(limits.body_bytes_max).unwrap_or(i64::MAX);
         let parameters: [Parameter<'_>; 2] = [(&bytes, Type::INT8), (&limits.hub_path, Type::TEXT)];
-        self.call("inbox_limit($1, $2)", &parameters).await?;
+        self.call("inbox_limit($1, $2)", &parameters, Ids::None)
+            .await?;
         Ok(())
     }
 
@@ -136,7 +166,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`EngineError`] if the database does not answer. Rows may have been removed then.
+    /// [`EngineError`] if the database does not answer, or the connection is gone on which `done` and `busy`
+    /// were read. Rows may have been removed then.
     pub async fn next(&mut self, done: &[i64], busy: &[i64]) -> Result<Vec<Row>, EngineError> {
         if busy.is_empty() && self.floor.since.elapsed() >= WHOLE_LOOK_EVERY {
             self.floor = Floor::none();
@@ -152,9 +183,12 @@ impl Inbox {
             (&bytes_max, Type::INT8),
             (&mark, Type::BOOL),
         ];
-        let answer = self
-            .call("inbox_next($1, $2, $3, $4, $5, $6)", &parameters)
-            .await?;
+        let ids = match done.is_empty() && busy.is_empty() {
+            true => Ids::None,
+            false => Ids::Read,
+        };
+        let call = "inbox_next($1, $2, $3, $4, $5, $6)";
+        let answer = self.call(call, &parameters, ids).await?;
         let Some(first) = answer.first() else {
             return Err(foreign("an answer of inbox_next() without a row"));
         };
@@ -180,7 +214,7 @@ impl Inbox {
     pub async fn remove(&mut self, ids: &[i64]) -> Result<(), EngineError> {
         if !ids.is_empty() {
             let parameters: [Parameter<'_>; 1] = [(&ids, Type::INT8_ARRAY)];
-            self.call("inbox_done($1)", &parameters).await?;
+            self.call("inbox_done($1)", &parameters, Ids::Read).await?;
         }
         Ok(())
     }
@@ -192,7 +226,8 @@ impl Inbox {
     /// [`EngineError`] if the database does not answer.
     pub async fn refuse(&mut self, id: i64, reason: &str) -> Result<(), EngineError> {
         let parameters: [Parameter<'_>; 2] = [(&id, Type::INT8), (&reason, Type::TEXT)];
-        self.call("inbox_refuse($1, $2)", &parameters).await?;
+        self.call("inbox_refuse($1, $2)", &parameters, Ids::Read)
+            .await?;
         Ok(())
     }
 
@@ -204,7 +239,8 @@ impl Inbox {
     pub async fn state(&mut self) -> Result<State, EngineError> {
         let after = self.floor.id;
         let parameters: [Parameter<'_>; 2] = [(&after, Type::INT8), (&COUNTED_MAX, Type::INT4)];
-        let answer = self.call("inbox_state($1, $2)", &parameters).await?;
+        let call = "inbox_state($1, $2)";
+        let answer = self.call(call, &parameters, Ids::None).await?;
         let first = answer.first();
         let row = first.ok_or_else(|| foreign("an answer of inbox_state() without a row"))?;
         Ok(State {
@@ -219,11 +255,13 @@ impl Inbox {
         &mut self,
         function: &str,
         parameters: &[Parameter<'_>],
+        ids: Ids,
     ) -> Result<Vec<tokio_postgres::Row>, EngineError> {
         let kept = self.connection.take().filter(|kept| !kept.is_closed());
-        let mut connection = match kept {
-            Some(connection) => connection,
-            None => {
+        let mut connection = match (kept, ids) {
+            (Some(connection), _) => connection,
+            (None, Ids::Read) => return Err(unreachable(ConnectError::Gone)),
+            (None, Ids::None) => {
                 self.floor = Floor::none();
                 let opened = servers::primary(&self.options, &self.options.place).await;
                 opened.map_err(unreachable)?

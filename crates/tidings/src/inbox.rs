@@ -31,7 +31,7 @@ use crate::cluster::INBOX_LEASE;
 
 /// Pause after a fault of the database or of the relay.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
-/// How often the rows that wait are counted, and the limits compared.
+/// How often the primary is looked up, the rows that wait are counted, and the limits compared.
 const LOOK_AROUND_EVERY: Duration = Duration::from_secs(5);
 /// Looks at an empty inbox take at most one part in so many of the database's time.
 const IDLE_SHARE: u32 = 20;
@@ -284,13 +284,15 @@ impl Reader {
         }
     }
 
-    /// Tells the database the limits if they have changed, and counts what waits, now and then.
+    /// Looks whether the primary is another server now, tells the database the limits if they have changed, and
+    /// counts what waits, now and then.
     async fn look_around(&mut self) -> Result<(), EngineError> {
         let counted = self.counted.as_ref();
         if counted.is_some_and(|counted| counted.elapsed() < LOOK_AROUND_EVERY) {
             return Ok(());
         }
         self.counted = Some(Instant::now());
+        self.inbox.look_up().await?;
         let limits = (self.hub.limits)();
         if self.told.as_ref() != Some(&limits) {
             self.inbox.limit(&limits).await?;

@@ -1,5 +1,6 @@
 //! The inbox without a hub: the functions that applications call, and what hubs read.
 
+use tidings_cluster::engine::EngineError;
 use tidings_core::event_id::EventId;
 use tidings_core::id_seal::IdSeal;
 use tidings_core::position::Position;
@@ -10,7 +11,7 @@ use tidings_postgresql::inbox::{Inbox, ROWS_MAX, Row};
 use tidings_postgresql::{Options, Postgresql, Problem, Roles, schema};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::harness::{Server, Sql};
+use crate::harness::{Server, Sql, wait_until};
 
 const TOPIC: &str = "https://example.com/orders";
 
@@ -386,7 +387,8 @@ fn an_operator_is_told_of_refused_updates() {
         problems.iter().any(of_inbox)
     };
     assert!(!problems(&reader), "it waits");
-    let refused = reader.inbox.refuse(1, "why not");
+    let id = reader.next(&[], &[])[0].id;
+    let refused = reader.inbox.refuse(id, "why not");
     reader.runtime.block_on(refused).expect("refused");
     assert!(problems(&reader));
     assert!(reader.next(&[], &[]).is_empty());
@@ -394,6 +396,55 @@ fn an_operator_is_told_of_refused_updates() {
         .owner()
         .run("DELETE FROM tidings.inbox_refused WHERE reason = 'why not'");
     assert!(!problems(&reader));
+}
+
+/// After a failover that lost something, other rows have the ids of those that were read before.
+#[test]
+fn what_was_read_at_a_primary_is_not_removed_at_the_next_one() {
+    let Database(mut primary) = Database::start();
+    let mut standby = primary.start_standby(&[]);
+    let mut reader = Reader::of_both(&primary, &standby);
+    Sql::open(primary.port, "shop").publish(TOPIC, "kept");
+    wait_until("the standby has it", || {
+        (standby.sql("SELECT data FROM tidings.inbox") == "kept").then_some(())
+    });
+    standby.kill_all();
+    let publish = |server: &Server, data: &str| {
+        let sql = "SELECT tidings.publish($1::text, $2) FROM generate_series(1, 100)";
+        let published = Sql::open(server.port, "shop").ask(sql, &[&TOPIC, &data]);
+        published.expect("published");
+    };
+    publish(&primary, "lost");
+    let ids = |rows: &[Row]| -> Vec<i64> { rows.iter().map(|row| row.id).collect() };
+    let before = ids(&reader.next(&[], &[]));
+    assert_eq!(before.len(), 101);
+    primary.kill_all();
+    standby.restart();
+    assert_eq!(standby.sql("SELECT pg_promote(true, 30)"), "t");
+    publish(&standby, "new");
+    assert!(reader.try_next(&before).is_err());
+    reader.inbox.reset();
+    let rows = reader.next(&[], &[]);
+    assert_eq!(rows.len(), 101, "the one that is kept, and all new ones");
+    let again = ids(&rows).iter().filter(|id| before.contains(id)).count();
+    assert!(again > 1, "nothing shown: no id was given out again");
+}
+
+/// It takes writes, and its connections stay open.
+#[test]
+fn a_primary_that_was_replaced_is_left() {
+    let Database(primary) = Database::start();
+    let standby = primary.start_standby(&[]);
+    let mut reader = Reader::of_both(&primary, &standby);
+    assert!(reader.next(&[], &[]).is_empty());
+    assert!(reader.look_up().is_ok());
+    assert_eq!(standby.sql("SELECT pg_promote(true, 30)"), "t");
+    Sql::open(standby.port, "shop").publish(TOPIC, "1");
+    assert!(reader.next(&[], &[]).is_empty(), "of the old one");
+    let moved = reader.look_up().expect_err("another primary");
+    assert!(moved.line().contains("another server"), "{}", moved.line());
+    assert_eq!(reader.next(&[], &[]).len(), 1);
+    assert!(reader.look_up().is_ok());
 }
 
 /// A server with the cluster `tidings`, in which applications log in as `shop`.
@@ -416,10 +467,7 @@ impl Database {
     }
 
     fn options(&self) -> Options {
-        Options {
-            name: "tidings".parse().expect("a name"),
-            ..self.0.options()
-        }
+        options(&self.0)
     }
 
     fn publisher(&self) -> Sql {
@@ -431,6 +479,14 @@ impl Database {
     }
 }
 
+/// What a hub of the cluster on a server is told.
+fn options(server: &Server) -> Options {
+    Options {
+        name: "tidings".parse().expect("a name"),
+        ..server.options()
+    }
+}
+
 /// A hub's client of the inbox, used by one thread.
 struct Reader {
     runtime: Runtime,
@@ -439,11 +495,29 @@ struct Reader {
 
 impl Reader {
     fn new(server: &Database) -> Self {
+        Self::with(server.options())
+    }
+
+    fn of_both(primary: &Server, standby: &Server) -> Self {
+        let mut options = options(primary);
+        options.place.servers.push(standby.address());
+        Self::with(options)
+    }
+
+    fn with(options: Options) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build();
         Self {
             runtime: runtime.expect("a runtime"),
-            inbox: Inbox::new(server.options()),
+            inbox: Inbox::new(options),
         }
+    }
+
+    fn look_up(&mut self) -> Result<(), EngineError> {
+        self.runtime.block_on(self.inbox.look_up())
+    }
+
+    fn try_next(&mut self, done: &[i64]) -> Result<Vec<Row>, EngineError> {
+        self.runtime.block_on(self.inbox.next(done, &[]))
     }
 
     #[track_caller]
