@@ -33,8 +33,10 @@ use crate::cluster::INBOX_LEASE;
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 /// How often the primary is looked up, the rows that wait are counted, and the limits compared.
 const LOOK_AROUND_EVERY: Duration = Duration::from_secs(5);
-/// Looks at an empty inbox take at most one part in so many of the database's time.
+/// Looks at an empty inbox take at most one part in so many of the database's time, as far as the longest pause allows.
 const IDLE_SHARE: u32 = 20;
+/// Longest pause between two looks, however long one took: that may have been a lock, or a busy machine.
+const IDLE_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long a stop waits for what is being published.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -239,8 +241,8 @@ impl Reader {
             }
             page = next;
             if page.is_empty() && done.is_empty() {
-                let pause = self.options.poll.max(took.saturating_mul(IDLE_SHARE - 1));
-                self.turn.pause(pause).await;
+                let pause = took.saturating_mul(IDLE_SHARE - 1).min(IDLE_PAUSE_MAX);
+                self.turn.pause(pause.max(self.options.poll)).await;
             }
         }
         // What was stored is removed, whoever has the turn now.

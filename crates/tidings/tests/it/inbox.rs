@@ -4,7 +4,7 @@ mod failover;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidings_wire::sse_decoder::Decoded;
@@ -130,6 +130,30 @@ fn a_row_that_the_hub_refuses_is_put_aside_and_the_rest_goes_on() {
          SELECT tidings.publish(topics, 'shorter', private, event_id, type, retry) FROM again",
     );
     assert_eq!(stream.data(1), ["shorter"]);
+}
+
+/// Looks come less often if they take long, so that they do not occupy the database: a single one says little.
+#[test]
+fn an_update_waits_for_seconds_at_most_after_a_look_that_waited_for_a_lock() {
+    let server = Database::start();
+    let hub = server.hub("");
+    let mut stream = hub.subscribe(&format!("match={TOPIC}"));
+    let (mut shop, mut owner, mut other) = (server.publisher(), server.owner(), server.owner());
+    shop.publish(TOPIC, "1");
+    assert_eq!(stream.data(1), ["1"]);
+    // For less than the two seconds after which the look is an error.
+    owner.run("BEGIN; LOCK TABLE tidings.inbox");
+    wait_until("a look waits", || {
+        let waiting = "SELECT count(*) FROM pg_locks AS l, pg_stat_activity AS a \
+                       WHERE a.pid = l.pid AND a.usename = 'hub' AND NOT l.granted";
+        (other.value::<i64>(waiting, &[]) > 0).then_some(())
+    });
+    owner.run("SELECT pg_sleep(1.2); COMMIT");
+    let begun = Instant::now();
+    shop.publish(TOPIC, "2");
+    assert_eq!(stream.data(1), ["2"]);
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(15), "it waited for {waited:?}");
 }
 
 #[test]
