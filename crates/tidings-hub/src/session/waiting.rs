@@ -144,13 +144,19 @@ impl Session {
     }
 
     /// Sends the head of the answer, even if the stream has ended before it began: a request is
-    /// answered. A socket that has just moved to this shard takes nothing for a moment.
+    /// answered. A socket that has just moved to this shard takes nothing for a moment. A session
+    /// without a connection of its own has an empty head, and waits for its first one until it is told
+    /// to close.
     ///
     /// # Errors
     ///
-    /// As [`writable`](Self::writable), except that a session that was told to close goes on.
+    /// As [`writable`](Self::writable), except that a session that was told to close goes on with its head.
     pub(super) async fn send_head(&self, head: Bytes, stall: Duration) -> Result<(), Ending> {
-        self.send(head, stall, IfClosed::GoesOn).await
+        let if_closed = match head.is_empty() {
+            true => IfClosed::Ends,
+            false => IfClosed::GoesOn,
+        };
+        self.send(head, stall, if_closed).await
     }
 
     async fn send(
