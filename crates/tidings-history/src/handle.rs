@@ -451,7 +451,7 @@ impl Handle {
     }
 
     /// Returns where this history left a line last, before it was opened: the newest update then. Nothing
-    /// if it never did, or if retention has removed what came after that.
+    /// if it never did, or if retention has removed a message for hubs that came after it.
     #[must_use]
     pub fn left_line_at(&self) -> Option<Position> {
         self.shared.left_line_at

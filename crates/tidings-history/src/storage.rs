@@ -155,8 +155,9 @@ pub trait Storage: Send {
         Ok(Vec::new())
     }
 
-    /// Returns the newest update that was left by the last [`cut`](Self::cut). Nothing if there was none,
-    /// and for a storage that ends with its process.
+    /// Returns the newest update that was left by the last [`cut`](Self::cut). Nothing if there was none, or
+    /// if [`trim`](Self::trim) has removed a message for hubs that came after it, and for a storage that
+    /// ends with its process.
     ///
     /// # Errors
     ///

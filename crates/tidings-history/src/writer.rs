@@ -166,15 +166,13 @@ impl Writer {
         self.storage.announced()
     }
 
-    /// Returns where the storage left a line last, unless retention has removed what came after that.
+    /// Returns where the storage left a line last.
     ///
     /// # Errors
     ///
     /// [`StorageError`] if it cannot be read.
     pub fn left_line_at(&mut self) -> Result<Option<Position>, StorageError> {
-        let trimmed = self.extent.trimmed_through;
-        let left = self.storage.left_line_at()?;
-        Ok(left.filter(|left| trimmed <= *left))
+        self.storage.left_line_at()
     }
 
     /// Returns the stored messages for hubs, oldest first.

@@ -263,7 +263,12 @@ impl Storage for SimStorage {
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
         let mut state = self.disk.lock();
         fault_of(state.fault)?;
-        state.kept.updates = state.kept.updates.split_off(&through.next().get());
+        let rest = state.kept.updates.split_off(&through.next().get());
+        let removed = std::mem::replace(&mut state.kept.updates, rest);
+        let mut messages = removed.values().map(|(update, _)| update);
+        let last = messages.rfind(|update| is_message(update));
+        let last = last.map(|update| update.position);
+        state.kept.left_line_at = state.kept.left_line_at.filter(|left| last <= Some(*left));
         state.kept.prints = state.kept.prints.split_off(&through.get());
         state.kept.notes = state.kept.notes.split_off(&through.next().get());
         state.kept.extent.trimmed_through = through;
@@ -360,9 +365,10 @@ impl Storage for SimStorage {
     fn for_hubs(&mut self) -> Result<Vec<Arc<Update>>, StorageError> {
         let state = self.disk.lock();
         let updates = state.kept.updates.values().map(|(update, _)| update);
-        let messages =
-            updates.filter(|update| update.visibility.is_for_hubs() && update.presence.is_none());
-        Ok(messages.cloned().collect())
+        Ok(updates
+            .filter(|update| is_message(update))
+            .cloned()
+            .collect())
     }
 
     fn left_line_at(&mut self) -> Result<Option<Position>, StorageError> {
@@ -394,6 +400,11 @@ impl Storage for SimStorage {
             disk: self.disk.clone(),
         }))
     }
+}
+
+/// Returns whether it is for hubs, and none of presence's events.
+fn is_message(update: &Update) -> bool {
+    update.visibility.is_for_hubs() && update.presence.is_none()
 }
 
 struct SimReader {

@@ -112,7 +112,7 @@ impl SqliteStorage {
 
     fn remove(&self, through: Position, mark: Mark) -> Result<(), StorageError> {
         self.execute("BEGIN IMMEDIATE")?;
-        for sql in [KEEP_PRINT, DELETE_UPDATES, FORGET_PRINTS] {
+        for sql in [FORGET_LEFT_LINE, KEEP_PRINT, DELETE_UPDATES, FORGET_PRINTS] {
             self.execute_at(sql, through)?;
         }
         if matches!(self.order, Order::Relay(_)) {
@@ -591,6 +591,9 @@ const FORGET_CUT: &str = "DELETE FROM subscriptions WHERE topics IN \
     (SELECT topics FROM updates WHERE presence = 1 AND position > ?1)";
 /// Nothing is known of what ended meanwhile.
 const FORGET_ALL: &str = "DELETE FROM subscriptions";
+/// The message after it can have been the roll call that it is kept for.
+const FORGET_LEFT_LINE: &str = "DELETE FROM meta WHERE name = 'left_line_at' AND value < \
+    (SELECT max(position) FROM updates WHERE private = 3 AND presence IS NULL AND position <= ?1)";
 const CUT_UPDATES: &str = "DELETE FROM updates WHERE position > ?1";
 const CUT_PRINTS: &str = "DELETE FROM prints WHERE position > ?1";
 const CUT_NOTES: &str = "DELETE FROM notes WHERE position > ?1";

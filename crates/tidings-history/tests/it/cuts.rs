@@ -4,7 +4,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
 use tidings_cluster::{Cut, History as _, OrderedUpdate, RelayError, Stretch};
-use tidings_core::{Position, Presence, Print, Update, Visibility};
+use tidings_core::{Draft, Position, Presence, Print, Update, Visibility};
 use tidings_history::storage::{MemoryStorage, NoStorage, SqliteStorage, Storage, StorageError};
 use tidings_history::{
     Append, Kind, PresenceRetention, ReadError, Request, Resolved, Retention, Step, Writer,
@@ -139,7 +139,7 @@ fn where_a_line_was_left_is_known_after_the_next_start() {
         cut(&mut Desk::new(open(), KEEP_ALL), cut_at).unwrap();
         assert_eq!(left(), Some(Position::new(at)));
     }
-    // Retention removes what came after it.
+    // Retention removes what came after it: an update, then a message for hubs.
     let keeps_one = Retention {
         updates_max: Some(1),
         ..KEEP_ALL
@@ -148,6 +148,19 @@ fn where_a_line_was_left_is_known_after_the_next_start() {
     store(
         &mut desk,
         vec![ordered(7, draft("a")), ordered(8, draft("b"))],
+    )
+    .unwrap();
+    desk.tick(50);
+    drop(desk);
+    assert_eq!(left(), Some(Position::new(6)));
+    let message = Draft {
+        visibility: Visibility::Hubs,
+        ..draft("message")
+    };
+    let mut desk = Desk::new(open(), keeps_one);
+    store(
+        &mut desk,
+        vec![ordered(9, message), ordered(10, draft("c"))],
     )
     .unwrap();
     desk.tick(50);
