@@ -10,6 +10,7 @@ use tidings_cluster::engine::{
 use tidings_core::{Digest, Position, Print};
 
 use crate::Rig;
+use crate::waiting::until;
 
 /// How long keys live in the checks.
 pub(crate) const KEY_TTL_MS: u64 = 300_000;
@@ -43,7 +44,13 @@ impl Hub {
     /// If it cannot.
     pub async fn join(rig: &impl Rig, node: u64) -> Self {
         let hub = Self::apart(rig, node);
-        let init = hub.engine.init(proposal(1)).await.unwrap();
+        // As a hub does, whose servers have just begun.
+        let init = until("the engine has a line", async || {
+            let init = hub.engine.init(proposal(1)).await;
+            init.inspect_err(|fault| println!("asked again: {fault}"))
+                .ok()
+        });
+        let init = init.await;
         let (Init::Made(line) | Init::Found(line)) = init else {
             panic!("the engine has no line: {init:?}");
         };

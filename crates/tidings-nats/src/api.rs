@@ -1,7 +1,7 @@
 //! Requests of JetStream, and their answers.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, StatusCode};
 use base64::Engine as _;
@@ -12,7 +12,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::entry::{HEADER, Head};
@@ -21,13 +20,9 @@ use crate::error::CallError;
 /// Entries of one answer to a read.
 pub(crate) const ENTRIES_MAX: u64 = 512;
 
-/// How long a stream waits for a server that is away, and how soon it is tried again. A cluster that
-/// has just chosen its leader takes its servers for absent until they tell about themselves.
-const PLACED_WITHIN: Duration = Duration::from_secs(5);
-const PLACE_PAUSE: Duration = Duration::from_millis(50);
-
-/// How the description of an error names a server that is away: the code is that of full servers, too.
+/// How the description of an error names a server that is away, and one that is full: they have one code.
 const ABSENT: &str = "offline";
+const FULL: &str = "insufficient";
 
 /// An error of JetStream. It did nothing then.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -69,7 +64,9 @@ impl ApiError {
             10037 => Meaning::NoMessage,
             // Resources of the account, of the server, its storage; most messages, most bytes.
             10002 | 10023 | 10047 | 10077 | 10122 => Meaning::Full,
-            10005 if self.description.contains(ABSENT) => Meaning::Absent,
+            10005 if self.description.contains(ABSENT) && !self.description.contains(FULL) => {
+                Meaning::Absent
+            }
             _ => Meaning::Other,
         }
     }
@@ -303,18 +300,8 @@ impl Api<'_> {
         stream: &str,
         config: &Value,
     ) -> Result<Option<Info>, CallError> {
-        let start = Instant::now();
-        loop {
-            let info = self.call(&format!("STREAM.CREATE.{stream}"), config).await;
-            match info {
-                Err(CallError::Said(error))
-                    if error.meaning() == Meaning::Absent && start.elapsed() < PLACED_WITHIN =>
-                {
-                    sleep(PLACE_PAUSE).await;
-                }
-                info => return unless(info, Meaning::OtherStream),
-            }
-        }
+        let info = self.call(&format!("STREAM.CREATE.{stream}"), config).await;
+        unless(info, Meaning::OtherStream)
     }
 
     /// Changes the settings of a stream.
@@ -436,5 +423,7 @@ mod tests {
         let full = error("insufficient storage");
         assert_eq!(full.meaning(), Meaning::Other);
         assert!(full.advice().unwrap().contains("room"));
+        let both = error("peer offline, insufficient storage");
+        assert!(both.advice().unwrap().contains("room"));
     }
 }

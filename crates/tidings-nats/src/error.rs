@@ -74,8 +74,9 @@ pub(crate) enum CallError {
     /// `JetStream` answered with an error: it did nothing.
     #[error("JetStream says: {0}")]
     Said(ApiError),
-    /// Other hubs were faster, again and again: it was not done.
-    #[error("other hubs have appended all the time")]
+    /// Somebody else changed what it depends on, again and again: it was not done, unless a leader that
+    /// is being replaced refused what the other one took.
+    #[error("somebody else was faster at each try")]
     Crowded,
     /// The server that answers reads lags behind: it was not done.
     #[error("the server that was asked lags behind the others")]

@@ -21,9 +21,8 @@ use crate::names;
 
 /// How long it is known that a node was claimed, so that one that was paused learns of it.
 const CLAIMED_TTL: &str = "168h";
-/// How often a lease is tried again that somebody else changes meanwhile.
-const RACES_MAX: usize = 32;
-/// How soon, so that what another server is about to store is seen.
+/// How soon a lease is tried again that somebody else changes meanwhile: what another server is about to
+/// store is seen then.
 const RACE_PAUSE: Duration = Duration::from_millis(5);
 /// How soon a stream that has just been made is used.
 const MADE_PAUSE: Duration = Duration::from_millis(10);
@@ -52,7 +51,8 @@ struct Found {
 impl Nats {
     pub(super) async fn take_lease(&self, lease: Lease) -> Result<Leased, EngineError> {
         self.on(Path::Control, async |api| {
-            for _ in 0..RACES_MAX {
+            let start = Instant::now();
+            while start.elapsed() < api.within {
                 let leased = match &lease.name {
                     LeaseName::Node => self.take_own(api, &lease).await?,
                     LeaseName::Named(name) => self.take_named(api, name, &lease).await?,
@@ -187,7 +187,8 @@ impl Nats {
             // What a claim would have won that was refused: after a partition a server can refuse, which
             // still believes that it leads, what the leader stores.
             let mut tried = None;
-            for _ in 0..RACES_MAX {
+            let start = Instant::now();
+            while start.elapsed() < api.within {
                 let Some(found) = self.find(api, &subject).await? else {
                     return Ok(Claimed::Gone);
                 };

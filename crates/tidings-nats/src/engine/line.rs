@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::Nats;
 use super::append::{Draft, Outcome};
-use crate::api::{Api, Info};
+use crate::api::{Api, Info, Meaning};
 use crate::entry::Head;
 use crate::error::{CallError, refused};
 use crate::names;
@@ -27,6 +27,9 @@ const CREATE_MAX: Duration = Duration::from_secs(1);
 /// How long one look at a stream that is being made may take, and all of them.
 const LOOK_MAX: Duration = Duration::from_millis(500);
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a stream waits for a server that is away: less than a hub waits for the whole call. A
+/// cluster that has just chosen its leader takes its servers for absent until they tell about themselves.
+const PLACED_WITHIN: Duration = Duration::from_secs(1);
 /// How soon a stream that is being made is asked for again.
 const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 
@@ -57,13 +60,7 @@ impl Nats {
                 within: api.within.min(CREATE_MAX),
                 ..*api
             };
-            match quick
-                .create(&self.names.line, &self.stream(&about, None))
-                .await
-            {
-                Ok(_) | Err(CallError::Late { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            self.make(&quick, &about).await?;
             let loaded = self.settled(api, IfNone::Wait).await?;
             match loaded {
                 Loaded::Line(view, _) if view.about == about => Ok(Init::Made(view.line())),
@@ -71,6 +68,23 @@ impl Nats {
             }
         })
         .await
+    }
+
+    /// Makes the stream, unless somebody else does.
+    async fn make(&self, api: &Api<'_>, about: &About) -> Result<(), CallError> {
+        let start = Instant::now();
+        let config = self.stream(about, None);
+        loop {
+            match api.create(&self.names.line, &config).await {
+                Ok(_) | Err(CallError::Late { .. }) => return Ok(()),
+                Err(CallError::Said(error))
+                    if error.meaning() == Meaning::Absent && start.elapsed() < PLACED_WITHIN =>
+                {
+                    sleep(SETTLE_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Looks at a stream that somebody may be making: until its servers have chosen a leader, nobody

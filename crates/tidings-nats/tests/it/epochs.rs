@@ -9,7 +9,7 @@ use tidings_cluster::engine::{Appended, Changed, EpochId, LineEnd, Place, Refusa
 use tidings_contract::{Hub, Rig as _, digest};
 use tidings_core::Position;
 
-use crate::harness::{NatsRig, Servers, options, run, until};
+use crate::harness::{NatsRig, Servers, patient_options, run, until};
 
 /// Appends between the two requests, until the test has seen enough.
 const BETWEEN: u32 = 5;
@@ -17,7 +17,7 @@ const BETWEEN: u32 = 5;
 #[test]
 fn what_is_appended_while_the_epoch_changes_is_there_once_in_its_place() {
     let servers = Servers::start(1);
-    let rig = NatsRig::new(options(&servers));
+    let rig = NatsRig::new(patient_options(&servers));
     let between = Cell::new(0);
     run(async {
         let mut hub = Hub::join(&rig, 1).await;

@@ -16,7 +16,7 @@ use tidings_contract::digest;
 use tidings_core::{Position, Print};
 use tidings_nats::Nats;
 
-use crate::harness::{Admin, Servers, options, run};
+use crate::harness::{Admin, Servers, patient_options, run};
 
 /// A line of version 1, and leases. Released versions stay readable: it is never edited.
 ///
@@ -50,7 +50,7 @@ const STRANGER: Sender = Sender {
 fn a_line_of_version_1_is_read() {
     let servers = Servers::start(1);
     replay(&Admin::of(&servers));
-    let engine = Nats::new(options(&servers));
+    let engine = Nats::new(patient_options(&servers));
     run(async {
         let State::Line(line) = engine.state().await.unwrap() else {
             panic!("no line");
@@ -83,7 +83,7 @@ fn a_line_of_version_1_is_read() {
 fn leases_of_version_1_are_read() {
     let servers = Servers::start(1);
     replay(&Admin::of(&servers));
-    let engine = Nats::new(options(&servers));
+    let engine = Nats::new(patient_options(&servers));
     let by = Leased::HeldBy;
     let note = |text: &str| Some(Arc::from(text.as_bytes()));
     run(async {
@@ -109,7 +109,7 @@ fn what_is_written_is_version_1() {
     let expected = dump(&admin);
     let servers = Servers::start(1);
     let admin = Admin::of(&servers);
-    let engine = Nats::new(options(&servers));
+    let engine = Nats::new(patient_options(&servers));
     let mut written = String::new();
     run(async {
         write_line(&engine).await;

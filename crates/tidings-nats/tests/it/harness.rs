@@ -36,6 +36,14 @@ pub(crate) fn options(servers: &Servers) -> Options {
     }
 }
 
+/// The same for a test that has no hub which would ask again: hubs that append at once on a busy machine
+/// with one slow disk wait long for their turns.
+pub(crate) fn patient_options(servers: &Servers) -> Options {
+    let mut options = options(servers);
+    options.timeouts.answer = DEADLINE;
+    options
+}
+
 pub(crate) fn name(name: &str) -> Name {
     name.parse().unwrap()
 }

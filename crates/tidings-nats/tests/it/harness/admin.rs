@@ -80,10 +80,10 @@ impl Admin {
 }
 
 /// A leader that was replaced and does not know it: of what is published, it says that the line does
-/// not end there, while the servers that know better may take it. Until it is dropped.
+/// not end there, while the servers that know better may take it.
 pub(crate) struct Replaced {
-    over: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    over: Sender<()>,
+    thread: JoinHandle<u32>,
 }
 
 impl Replaced {
@@ -97,28 +97,26 @@ impl Replaced {
             client.flush().await.unwrap();
             ready.send(()).unwrap();
             let moved = json!({ "error": { "code": 400, "err_code": 10164 } }).to_string();
+            let mut refused = 0;
             while let Either::Left((Some(message), _)) = select(messages.next(), &mut is_over).await
             {
                 if let Some(reply) = message.reply {
                     client.publish(reply, moved.clone().into()).await.unwrap();
                     client.flush().await.unwrap();
+                    refused += 1;
                 }
             }
+            refused
         };
         let thread = std::thread::spawn(|| runtime().block_on(answer));
         is_ready.recv_timeout(DEADLINE).unwrap();
-        Self {
-            over: Some(over),
-            thread: Some(thread),
-        }
+        Self { over, thread }
     }
-}
 
-impl Drop for Replaced {
-    fn drop(&mut self) {
-        drop(self.over.take());
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(ended.is_none_or(|ended| ended.is_ok()));
+    /// Ends it. Returns how much it has refused.
+    pub(crate) fn end(self) -> u32 {
+        drop(self.over);
+        self.thread.join().unwrap()
     }
 }
 

@@ -81,6 +81,9 @@ fn audit(rounds: usize) {
         }
         seen
     });
+    // Each failover in commits waited until every user's was on both disks.
+    let in_commits = USERS * rounds.div_ceil(2);
+    assert!(seen.doubts.0 >= in_commits, "{:?}", seen.doubts);
     check(&pair, &hubs, &seen);
 }
 
