@@ -4,6 +4,7 @@ mod leases;
 mod line;
 mod reading;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use tidings_access::{Connected as _, Slot, Taken};
@@ -31,6 +32,8 @@ pub struct Postgresql {
     tail: Slot<Connection>,
     control: Slot<Connection>,
     wake: Wake,
+    /// The end of the line, if the follower has just read up to it because of a notification.
+    read_to: Cell<Option<Position>>,
 }
 
 impl Postgresql {
@@ -45,6 +48,7 @@ impl Postgresql {
             tail: Slot::default(),
             control: Slot::default(),
             wake: Wake::default(),
+            read_to: Cell::default(),
         }
     }
 
@@ -166,6 +170,7 @@ impl Engine for Postgresql {
         self.slot(path).close();
         if path == Path::Tail {
             self.wake.close();
+            self.read_to.take();
         }
     }
 

@@ -31,17 +31,24 @@ impl Postgresql {
         let timeouts = self.options.timeouts;
         let end = Instant::now() + timeouts.wait;
         let mut behind = None;
+        let mut woken = Woken::Late;
+        // A look now would mostly find nothing, and cost as much as one that does.
+        let mut is_read = self.read_to.take() == Some(after);
         loop {
-            let tailed = self
-                .between(Path::Tail, after, POSITION_MAX, bytes_max)
-                .await?;
-            match &tailed {
-                Tailed::Rewound { .. } if self.is_only_behind(after).await? => {
-                    behind.get_or_insert(BEHIND);
-                }
-                Tailed::Entries(entries) if entries.is_empty() => {}
-                Tailed::Entries(_) | Tailed::Hole { .. } | Tailed::Rewound { .. } => {
-                    return Ok(tailed);
+            if !std::mem::take(&mut is_read) {
+                let read = self.between(Path::Tail, after, POSITION_MAX, bytes_max);
+                let (tailed, line_end) = read.await?;
+                match &tailed {
+                    Tailed::Rewound { .. } if self.is_only_behind(after).await? => {
+                        behind.get_or_insert(BEHIND);
+                    }
+                    Tailed::Entries(entries) if entries.is_empty() => {}
+                    Tailed::Entries(_) | Tailed::Hole { .. } | Tailed::Rewound { .. } => {
+                        // What comes after it is notified, if notifications come at all.
+                        let hears = woken == Woken::New && self.options.read.is_none();
+                        self.read_to.set(line_end.filter(|_| hears));
+                        return Ok(tailed);
+                    }
                 }
             }
             let now = Instant::now();
@@ -52,9 +59,8 @@ impl Postgresql {
             behind = behind
                 .map(|pause| pause * 2)
                 .filter(|pause| *pause < timeouts.poll);
-            if self.wake.wait(&self.options, end.min(now + pause)).await == Woken::New
-                && self.options.read.is_some()
-            {
+            woken = self.wake.wait(&self.options, end.min(now + pause)).await;
+            if woken == Woken::New && self.options.read.is_some() {
                 behind = Some(BEHIND);
             }
         }
@@ -77,33 +83,36 @@ impl Postgresql {
         bytes_max: u64,
     ) -> Result<Tailed, EngineError> {
         let after = Position::new(from.get().saturating_sub(1));
-        self.between(Path::Control, after, to, bytes_max).await
+        let (tailed, _) = self.between(Path::Control, after, to, bytes_max).await?;
+        Ok(tailed)
     }
 
-    /// Reads what follows `after`, up to `upto`.
+    /// Reads what follows `after`, up to `upto`. Says where the line ends, if these are entries up to its end.
     async fn between(
         &self,
         path: Path,
         after: Position,
         upto: Position,
         bytes_max: u64,
-    ) -> Result<Tailed, EngineError> {
+    ) -> Result<(Tailed, Option<Position>), EngineError> {
         for _dropped in 0..DROPPED_MAX {
             let (after_number, upto) = (count(after.get()), count(upto.get()));
             let rows = self.ask(path, after_number, upto, count(bytes_max)).await?;
             let first = one(&rows)?;
             let (last, oldest) = (position(first, "last")?, position(first, "oldest")?);
             if last < after {
-                return Ok(Tailed::Rewound { last });
+                return Ok((Tailed::Rewound { last }, None));
             }
             if get::<Option<i64>>(first, "position")?.is_some() {
-                return following(after, &rows);
+                let entries = following(after, &rows)?;
+                let end = entries.last().map(|entry| entry.position);
+                return Ok((Tailed::Entries(entries), end.filter(|end| *end == last)));
             }
             if last == after {
-                return Ok(Tailed::Entries(Vec::new()));
+                return Ok((Tailed::Entries(Vec::new()), None));
             }
             if oldest > after.next() {
-                return Ok(Tailed::Hole { oldest });
+                return Ok((Tailed::Hole { oldest }, None));
             }
         }
         Err(foreign("a log with a hole in it"))
@@ -128,7 +137,7 @@ impl Postgresql {
 }
 
 /// Checks that entries are dense, from the position after `after` on.
-fn following(after: Position, rows: &[Row]) -> Result<Tailed, EngineError> {
+fn following(after: Position, rows: &[Row]) -> Result<Vec<Entry>, EngineError> {
     let mut entries = Vec::with_capacity(rows.len());
     let mut expected = after.next();
     for row in rows {
@@ -139,7 +148,7 @@ fn following(after: Position, rows: &[Row]) -> Result<Tailed, EngineError> {
         expected = expected.next();
         entries.push(entry);
     }
-    Ok(Tailed::Entries(entries))
+    Ok(entries)
 }
 
 fn entry(row: &Row) -> Result<Entry, EngineError> {
