@@ -80,8 +80,11 @@ test("Echo renews its cookie: a stream that ends with its token goes on, and a w
   const laravel = await Laravel.start(t, { expiresIn: 6 });
   const browser = await openChromium(t);
   const [ada, ben] = [await laravel.open(browser, "ada"), await laravel.open(browser, "ben")];
-  for (const page of [ada, ben]) await page.evaluate(listenToAll);
-  for (const page of [ada, ben]) await shows(page, (seen) => seen.includes("here Ada,Ben") || seen.includes("joining Ben"));
+  await ada.evaluate(listenToAll);
+  await shows(ada, (seen) => seen.includes("here Ada"));
+  await ben.evaluate(listenToAll);
+  await shows(ben, (seen) => seen.includes("here Ada,Ben"));
+  await shows(ada, (seen) => count(seen, "joining Ben") === 1);
   const before = await ada.evaluate(() => window.echo.connector.authorisations);
   await until(() => ada.evaluate((count) => window.echo.connector.authorisations >= count + 2, before), "two renewals");
   await laravel.broadcast(["private-orders.1"], "App\\Events\\Said", { text: "renewed" });
