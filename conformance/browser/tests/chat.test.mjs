@@ -128,6 +128,7 @@ test("the chat needs only the keyboard", async (t) => {
   await page.keyboard.type("first");
   await page.keyboard.press("Enter");
   await waitForTexts(page, "#said .text", ["first"]);
+  await answered(page);
   // The focus stays in the message, for the next one; the button works as well.
   await page.keyboard.type("second");
   await page.keyboard.press("Tab");
@@ -195,4 +196,8 @@ async function say(page, name, text) {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Message").fill(text);
   await page.getByRole("button", { name: "Send" }).click();
+  await answered(page);
 }
+
+// A message may be shown before the answer to its POST has come. The page sends one at a time, and then empties its field.
+const answered = (page) => page.waitForFunction(() => document.querySelector("#say").getAttribute("aria-busy") !== "true");

@@ -100,8 +100,8 @@ async function openHome(browser, hub) {
 }
 
 async function copied(page, card) {
-  await page.locator(`#copy-${card}`).click();
-  const text = await page.evaluate(() => window.copied);
-  await page.locator(`#copy-${card}`).filter({ hasText: "Copied" }).waitFor();
-  return text;
+  const button = page.locator(`#copy-${card}`);
+  // It says so for two seconds, so the page is watched before it begins.
+  await Promise.all([button.filter({ hasText: "Copied" }).waitFor(), button.click()]);
+  return page.evaluate(() => window.copied);
 }

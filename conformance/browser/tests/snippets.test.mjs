@@ -37,7 +37,7 @@ async function visits(t, library = "") {
   hub.publishUntil = (seen) => until(async () => (await hub.publish(TOPIC, "3 left")) && seen(), "the update");
   const browser = await openChromium(t);
   const visit = async (script) => {
-    const page = await openPage(browser, `${hub.origin}/diagnose/`);
+    const page = await openPage(browser, `${hub.origin}/health/live`);
     const said = [];
     await page.exposeFunction("noted", (text) => void said.push(text));
     page.on("pageerror", (error) => said.push(`error: ${error.message}`));

@@ -272,12 +272,13 @@ library_url = "${pages}/sockjs.js"`,
   );
 }
 
-// What follows runs in pages.
+// What follows runs in pages. After a quick first request the library gives a transport from a third of a second to a whole
+// one to open; here each has longer, for busy machines.
 
 // Texts go to and fro as JSON: the ways of browsers' drivers are not made for half surrogates.
 async function echo({ url, transport, json }) {
   const sent = JSON.parse(json);
-  const socket = new SockJS(url, null, transport ? { transports: [transport] } : {});
+  const socket = new SockJS(url, null, { timeout: 30000, ...(transport && { transports: [transport] }) });
   const received = [];
   const closed = new Promise((resolve) => (socket.onclose = resolve));
   await new Promise((resolve, reject) => {
@@ -290,7 +291,7 @@ async function echo({ url, transport, json }) {
       received.push(data);
       if (received.length === sent.length) resolve();
     };
-    setTimeout(() => reject(new Error(`only ${received.length} came`)), 15000);
+    setTimeout(() => reject(new Error(`only ${received.length} came`)), 60000);
   });
   for (const text of sent) socket.send(text);
   await all;
@@ -300,14 +301,14 @@ async function echo({ url, transport, json }) {
 }
 
 async function closing({ url, transport }) {
-  const socket = new SockJS(url, null, { transports: [transport] });
+  const socket = new SockJS(url, null, { transports: [transport], timeout: 30000 });
   const { code, reason } = await new Promise((resolve) => (socket.onclose = resolve));
   return { code, reason };
 }
 
 async function join({ url, transport }) {
   window.heard = [];
-  window.socket = new SockJS(url, null, { transports: [transport] });
+  window.socket = new SockJS(url, null, { transports: [transport], timeout: 30000 });
   window.socket.onmessage = ({ data }) => window.heard.push(data);
   await new Promise((resolve, reject) => {
     window.socket.onopen = resolve;
@@ -324,7 +325,7 @@ async function speak({ name, lines }) {
 
 async function subscribe({ url, transport }) {
   window.frames_ = [];
-  window.socket = new SockJS(url, null, { transports: [transport] });
+  window.socket = new SockJS(url, null, { transports: [transport], timeout: 30000 });
   window.socket.onmessage = ({ data }) => window.frames_.push(JSON.parse(data));
 }
 
@@ -351,7 +352,7 @@ async function serveStomp(url) {
 
 async function stomp({ url, transport, json }) {
   const bodies = JSON.parse(json);
-  const peer = new StompJs.Client({ webSocketFactory: () => new SockJS(url, null, { transports: [transport] }) });
+  const peer = new StompJs.Client({ webSocketFactory: () => new SockJS(url, null, { transports: [transport], timeout: 30000 }) });
   const connected = new Promise((resolve, reject) => {
     peer.onConnect = resolve;
     peer.onStompError = (frame) => reject(new Error(frame.body));
@@ -364,7 +365,7 @@ async function stomp({ url, transport, json }) {
       received.push(body);
       if (received.length === bodies.length) resolve();
     });
-    setTimeout(() => reject(new Error(`only ${received.length} came: ${JSON.stringify(received).slice(0, 300)}`)), 15000);
+    setTimeout(() => reject(new Error(`only ${received.length} came: ${JSON.stringify(received).slice(0, 300)}`)), 60000);
   });
   for (const body of bodies) peer.publish({ destination: "/topic/books", body });
   await all;

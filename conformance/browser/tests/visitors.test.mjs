@@ -39,6 +39,8 @@ test("four visitors, one by each transport, see every line once and in the same 
       { name, lines: LINES },
     );
   await Promise.all(VISITORS.map(speak));
+  // A line that was sent over a room's transport may be on its way still. Ada hears all of them.
+  await VISITORS[0].page.waitForFunction((count) => window.heard.length === count, VISITORS.length * LINES);
   await hub.publish(TOPIC, "the end");
   for (const { page } of VISITORS) await page.waitForFunction(() => window.heard.at(-1) === "the end");
 
@@ -58,7 +60,7 @@ async function everything(hub) {
   return (await answer.json()).updates.map(({ data }) => data);
 }
 
-// What follows runs in pages: each sets `heard`, and `say`, which ends when the hub has taken the line.
+// What follows runs in pages: each sets `heard`, and `say`. By POST, it ends when the hub has taken the line.
 
 async function byEventStream({ topic, path, token }) {
   window.heard = [];
@@ -79,7 +81,7 @@ async function byWebSocket({ topic }) {
 
 async function bySockJs({ topic }) {
   window.heard = [];
-  const socket = new SockJS(`/sockjs/room/${topic}`, null, { transports: ["xhr-polling"] });
+  const socket = new SockJS(`/sockjs/room/${topic}`, null, { transports: ["xhr-polling"], timeout: 30000 });
   socket.onmessage = ({ data }) => window.heard.push(data);
   window.say = async (data) => socket.send(data);
   await new Promise((resolve, reject) => {
