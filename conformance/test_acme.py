@@ -152,14 +152,15 @@ def test_a_renewal_is_for_new_connections_and_open_streams_stay(start, authority
     authority = authority(certificateValidityPeriod=6)
     hub = start(authority.tables([NAME]))
     assert until(lambda: names_of(authority) == {NAME}), "".join(hub.log)
-    first = serial_of(authority)
+    # By the stream's own connection: another one may get the next certificate already.
     stream = TlsStream(authority)
+    first = stream.serial
     publish(hub, topic="https://example.com/1", data="before")
     check("before", stream.data(), "before")
     assert until(lambda: serial_of(authority) not in (None, first)), "".join(hub.log)
     publish(hub, topic="https://example.com/1", data="after")
     check("after", stream.data(), "after")
-    check("old certificate", stream.serial, first)
+    check("old certificate", serial_of_socket(stream.socket), first)
     stream.close()
 
 
@@ -252,7 +253,7 @@ def test_one_hub_of_a_cluster_orders_and_the_authority_may_reach_another(by, sta
     check("one certificate for both", len(serials), 1)
     check("the other ordered none", outcomes(other), {"failed": 0, "ok": 0})
     check("its files", files(other), {"certificate.pem": 0o600})
-    check("said", any("another hub of the cluster ordered" in line for line in other.log))
+    check("said", until(lambda: any("another hub of the cluster ordered" in line for line in other.log)))
     assert until(lambda: warnings(other) == [])
     # Another hub takes the turn over, and a hub with an empty disk joins: nobody orders again.
     ordered = authority.count(NEW_ORDER)

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -56,8 +57,10 @@ def scraped(module_hub):
     """A Prometheus that has scraped the hub while it was under load."""
     with Prometheus(module_hub) as prometheus:
         load(module_hub)
-        enough = f"tidings_updates_total >= {UPDATES}"
-        assert until(lambda: prometheus.query(enough)), prometheus.log()
+        # A scrape in the middle of the last update would show only some of what it counts.
+        loaded = time.time()
+        after = f"timestamp(tidings_updates_total >= {UPDATES}) > {loaded}"
+        assert until(lambda: prometheus.query(after)), prometheus.log()
         # A rate needs two scrapes, the later one with the load.
         rate = "rate(tidings_publish_duration_seconds_count[1m]) > 0"
         assert until(lambda: prometheus.query(rate)), prometheus.log()

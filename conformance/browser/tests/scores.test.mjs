@@ -3,6 +3,9 @@ import { test } from "node:test";
 import { assertNoFaults, openChromium, openPage, texts, waitForConnection, waitForTexts } from "../support/chromium.mjs";
 import { Hub, matchState } from "../support/hub.mjs";
 
+// A match day is some 180 publications, one after the other.
+const DAY_MS_MAX = 60000;
+
 test("a goal reaches three boards", async (t) => {
   const hub = await Hub.start(t);
   const browser = await openChromium(t);
@@ -108,7 +111,10 @@ test("a match day ends with the same scores on three boards and at the reporter"
   await reporter.getByRole("button", { name: "Play a match day" }).click();
 
   const finished = Array(6).fill("full time");
-  for (const page of [...boards, reporter]) await waitForTexts(page, ".phase", finished);
+  for (const page of [...boards, reporter]) {
+    page.setDefaultTimeout(DAY_MS_MAX);
+    await waitForTexts(page, ".phase", finished);
+  }
   const said = await reporter.getByText("Full time everywhere").textContent();
   const published = /(\d+) updates published/.exec(said)[1];
   const expected = await finalScores(reporter, 11);
@@ -130,7 +136,7 @@ test("a goal reported while a match day is played stays", async (t) => {
   await reporter.getByLabel("Match", { exact: true }).selectOption("4");
   await reporter.getByLabel("Player").fill("Surprise");
   await reporter.getByRole("button", { name: "Report the goal" }).click();
-  await reporter.getByText("Full time everywhere").waitFor();
+  await reporter.getByText("Full time everywhere").waitFor({ timeout: DAY_MS_MAX });
   const [planned] = (await finalScores(reporter, 11)).scores.slice(6);
   await waitForTexts(reporter, `[data-match="4"] .home .score`, [String(Number(planned) + 1)]);
   await reporter.locator(`[data-match="4"] .goals`).getByText("Surprise").waitFor();

@@ -47,7 +47,7 @@ async function fill(hub, browser) {
   const reporter = await openPage(browser, `${hub.origin}/scores/reporter.html?seed=11&speed=200`);
   await reporter.getByText("Publish token: set").waitFor();
   await reporter.getByRole("button", { name: "Play a match day" }).click();
-  await reporter.getByText("Full time everywhere").waitFor();
+  await reporter.getByText("Full time everywhere").waitFor({ timeout: 60000 });
   const { state } = await reporter.evaluate(async () => {
     const { planMatchDay } = await import("/scores/matchday.js");
     return planMatchDay(11).findLast(({ state: { id, phase } }) => id === "2" && phase === "second half");
@@ -85,8 +85,8 @@ async function scores(page, hub) {
   const state = JSON.parse(JSON.stringify(await lastState(page)));
   state.score[0] += 1;
   state.goals.push({ minute: state.minute, team: "home", player: "Okafor" });
-  await hub.publish("/scores/2", state);
-  await page.locator(".score.fresh").waitFor();
+  // A goal stands out for five seconds.
+  await Promise.all([page.locator(".score.fresh").waitFor(), hub.publish("/scores/2", state)]);
 }
 
 // Reads match 2 back from the board, so that each picture shows one goal more.
