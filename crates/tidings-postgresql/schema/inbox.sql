@@ -223,44 +223,57 @@ BEGIN
 END
 $$;
 
+-- Which numbering of ids it is: that of one start of one server, until the ids begin anew there. Behind a pooler a
+-- hub may be led to another server, where what it knows of ids does not hold.
+CREATE OR REPLACE FUNCTION {schema}.inbox_numbering() RETURNS text
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT extract(epoch FROM pg_postmaster_start_time()) || ' '
+        || pg_relation_filenode(pg_get_serial_sequence({schema_text} || '.inbox', 'id')::regclass)
+$$;
+
 -- For the hub that has the turn: removes the rows `done`, and returns the next ones in the order of ids, without
--- those of `busy`, at most `rows_max` and `bytes_max`, or one row that is larger. The first columns are the same
--- in each row, and there is one row with a null id if nothing waits:
---   last    no greater id had been given out before the look
---   newest  with `mark`, a transaction that began after those that had been given these ids
---   oldest  all transactions before it have ended
+-- those of `busy`, at most `rows_max` and `bytes_max`, or one row that is larger. Rows are named by their keys, since
+-- ids are given out again after a failover that lost something; `done_ids` is where the rows `done` are looked for.
+-- The first columns are the same in each row, and there is one row with a null id if nothing waits:
+--   numbering  what the ids belong to
+--   last       no greater id had been given out before the look
+--   newest     with `mark`, a transaction that began after those that had been given these ids
+--   oldest     all transactions before it have ended
 -- Once `oldest` of a look has reached the `newest` of an earlier one, no row with an id up to its `last` comes
 -- any more. Then `after` may be that, so that a look does not go through the removed rows that somebody's long
--- transaction keeps from being vacuumed.
+-- transaction keeps from being vacuumed. It counts if `known` is the numbering.
 CREATE OR REPLACE FUNCTION {schema}.inbox_next(
-    done bigint[], after bigint, busy bigint[], rows_max int, bytes_max bigint, mark boolean
+    done_ids bigint[], done uuid[], busy uuid[], known text, after bigint, rows_max int, bytes_max bigint, mark boolean
 ) RETURNS TABLE (
-    last bigint, newest bigint, oldest bigint, id bigint, key bytea, waited_ms bigint, topics text[],
+    numbering text, last bigint, newest bigint, oldest bigint, id bigint, key bytea, waited_ms bigint, topics text[],
     data text, private boolean, event_id text, type text, retry bigint
 )
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
     -- The order of the primary key, whatever the statistics of a table say that is empty most of the time.
     SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
+    this constant text := {schema}.inbox_numbering();
+    above constant bigint := CASE WHEN known = this THEN after ELSE 0 END;
     -- In this order, and before the statement below takes its snapshot. publish() has its transaction before its id.
     given constant bigint := coalesce(pg_sequence_last_value(pg_get_serial_sequence({schema_text} || '.inbox', 'id')), 0);
     marked constant bigint := CASE WHEN mark THEN pg_current_xact_id()::text::bigint END;
 BEGIN
     PERFORM {schema}.check_isolation();
     IF cardinality(done) > 0 THEN
-        DELETE FROM {schema}.inbox AS i WHERE i.id = ANY (done);
+        DELETE FROM {schema}.inbox AS i WHERE i.id = ANY (done_ids) AND i.key = ANY (done);
     END IF;
     RETURN QUERY
     WITH first_rows AS MATERIALIZED (
         SELECT i.* FROM {schema}.inbox AS i
-        WHERE i.id > after AND i.id <> ALL (busy)
+        -- A set of rows that is searched by hashes, unlike an array.
+        WHERE i.id > above AND i.key NOT IN (SELECT unnest(busy))
         ORDER BY i.id LIMIT rows_max
     ), counted AS (
         SELECT r.*, sum(octet_length(r.data) + pg_column_size(r.topics)) OVER (ORDER BY r.id) AS bytes,
             min(r.id) OVER () AS head
         FROM first_rows AS r
     )
-    SELECT given, marked, pg_snapshot_xmin(s.now)::text::bigint,
+    SELECT this, given, marked, pg_snapshot_xmin(s.now)::text::bigint,
         c.id, uuid_send(c.key), (extract(epoch FROM clock_timestamp() - c.at) * 1000)::bigint, c.topics, c.data,
         c.private, c.event_id, c.type, c.retry
     FROM (SELECT pg_current_snapshot() AS now) AS s
@@ -269,18 +282,49 @@ BEGIN
 END
 $$;
 
--- Removes rows that were published.
+-- Removes rows that were published: those of the keys, which have these ids.
+CREATE OR REPLACE FUNCTION {schema}.inbox_done(ids bigint[], keys uuid[]) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+    DELETE FROM {schema}.inbox AS i WHERE i.id = ANY (ids) AND i.key = ANY (keys)
+$$;
+
+-- Moves a row that the hub refuses out of the way, with the reason.
+CREATE OR REPLACE FUNCTION {schema}.inbox_refuse(refused bigint, refused_key uuid, why text) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH moved AS (DELETE FROM {schema}.inbox AS i WHERE i.id = refused AND i.key = refused_key RETURNING i.*)
+    INSERT INTO {schema}.inbox_refused (id, key, at, reason, topics, data, private, event_id, type, retry)
+    SELECT id, key, at, why, topics, data, private, event_id, type, retry FROM moved
+$$;
+
+-- What hubs of an earlier build call, which name rows by their ids: they go on until they are upgraded.
+CREATE OR REPLACE FUNCTION {schema}.inbox_next(
+    done bigint[], after bigint, busy bigint[], rows_max int, bytes_max bigint, mark boolean
+) RETURNS TABLE (
+    last bigint, newest bigint, oldest bigint, id bigint, key bytea, waited_ms bigint, topics text[],
+    data text, private boolean, event_id text, type text, retry bigint
+)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+BEGIN
+    IF cardinality(done) > 0 THEN
+        DELETE FROM {schema}.inbox AS i WHERE i.id = ANY (done);
+    END IF;
+    RETURN QUERY
+    SELECT n.last, n.newest, n.oldest, n.id, n.key, n.waited_ms, n.topics, n.data, n.private, n.event_id, n.type, n.retry
+    FROM {schema}.inbox_next('{}', '{}', ARRAY(SELECT i.key FROM {schema}.inbox AS i WHERE i.id = ANY (busy)),
+        {schema}.inbox_numbering(), after, rows_max, bytes_max, mark) AS n
+    ORDER BY n.id;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION {schema}.inbox_done(ids bigint[]) RETURNS void
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
     DELETE FROM {schema}.inbox WHERE id = ANY (ids)
 $$;
 
--- Moves a row that the hub refuses out of the way, with the reason.
 CREATE OR REPLACE FUNCTION {schema}.inbox_refuse(refused bigint, why text) RETURNS void
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH moved AS (DELETE FROM {schema}.inbox WHERE id = refused RETURNING *)
-    INSERT INTO {schema}.inbox_refused (id, key, at, reason, topics, data, private, event_id, type, retry)
-    SELECT id, key, at, why, topics, data, private, event_id, type, retry FROM moved
+    SELECT {schema}.inbox_refuse(i.id, i.key, why) FROM {schema}.inbox AS i WHERE i.id = refused
 $$;
 
 -- Returns how many rows wait, counted up to `most`, since how many milliseconds the oldest of those, and how

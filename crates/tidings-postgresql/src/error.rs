@@ -41,8 +41,6 @@ pub(crate) enum ConnectError {
     Closed { address: Address },
     #[error("the primary is another server now")]
     Moved,
-    #[error("the connection is gone on which rows of the inbox were read")]
-    Gone,
 }
 
 impl ConnectError {
@@ -88,8 +86,7 @@ impl ConnectError {
             | Self::Login { .. }
             | Self::Who { .. }
             | Self::Closed { .. }
-            | Self::Moved
-            | Self::Gone => false,
+            | Self::Moved => false,
         }
     }
 }

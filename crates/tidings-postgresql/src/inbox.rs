@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tidings_access::Connected as _;
 use tidings_cluster::engine::{BATCH_BYTES_MAX, EngineError};
-use tokio::time::Instant;
 use tokio_postgres::types::{FromSql, Type};
 
 use crate::connection::{Connection, Parameter};
@@ -17,19 +16,23 @@ use crate::servers;
 
 /// Most rows of one read.
 pub const ROWS_MAX: i32 = 512;
-/// How often a look begins at the oldest row again, should a pooler lead to another server meanwhile, in which
-/// what is known of the first one does not hold.
-const WHOLE_LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Most rows that are counted.
 const COUNTED_MAX: i32 = 10_000;
+
+/// Names a row, also where another one has its place after a failover that lost something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowId {
+    /// Its place among the rows.
+    pub place: i64,
+    /// By which it is published once: a random UUID.
+    pub key: [u8; 16],
+}
 
 /// An update in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Its place among the rows.
-    pub id: i64,
-    /// By which it is published once.
-    pub key: [u8; 16],
+    /// Which row it is.
+    pub id: RowId,
     /// Since its insertion, by the server's clock.
     pub waited: Duration,
     /// As in a publication over HTTP; so are the others.
@@ -76,22 +79,12 @@ pub struct State {
     pub refused: i64,
 }
 
-/// The inbox of a cluster, over a connection of its own. A call after a failed one opens another, unless it
-/// names rows.
+/// The inbox of a cluster, over a connection of its own. A call after a failed one opens another.
 pub struct Inbox {
     options: Options,
     schema: String,
     connection: Option<Connection>,
     floor: Floor,
-}
-
-/// Which ids are among the parameters of a call.
-#[derive(Clone, Copy)]
-enum Ids {
-    None,
-    /// Those of rows that were read on this connection. After a failover that lost something, other rows may
-    /// have them.
-    Read,
 }
 
 /// Below which id no row comes any more.
@@ -103,7 +96,8 @@ struct Floor {
     next: Option<(i64, i64)>,
     /// Whether ids were given out that nothing is known of.
     open: bool,
-    since: Instant,
+    /// To which numbering of ids all of this belongs; see `inbox_numbering` in `schema/inbox.sql`.
+    numbering: String,
 }
 
 impl Inbox {
@@ -156,8 +150,7 @@ impl Inbox {
     pub async fn limit(&mut self, limits: &Limits) -> Result<(), EngineError> {
         let bytes = i64::try_from(limits.body_bytes_max).unwrap_or(i64::MAX);
         let parameters: [Parameter<'_>; 2] = [(&bytes, Type::INT8), (&limits.hub_path, Type::TEXT)];
-        self.call("inbox_limit($1, $2)", &parameters, Ids::None)
-            .await?;
+        self.call("inbox_limit($1, $2)", &parameters).await?;
         Ok(())
     }
 
@@ -166,33 +159,31 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`EngineError`] if the database does not answer, or the connection is gone on which `done` and `busy`
-    /// were read. Rows may have been removed then.
-    pub async fn next(&mut self, done: &[i64], busy: &[i64]) -> Result<Vec<Row>, EngineError> {
-        if busy.is_empty() && self.floor.since.elapsed() >= WHOLE_LOOK_EVERY {
-            self.floor = Floor::none();
-        }
+    /// [`EngineError`] if the database does not answer. Rows may have been removed then.
+    pub async fn next(&mut self, done: &[RowId], busy: &[RowId]) -> Result<Vec<Row>, EngineError> {
+        let (done_places, done_keys) = (places(done), keys(done));
+        let busy_keys = keys(busy);
+        let known = self.floor.numbering.clone();
+        let after = self.floor.id;
         let mark = self.floor.wants_mark();
         let bytes_max = i64::try_from(BATCH_BYTES_MAX).unwrap_or(i64::MAX);
-        let after = self.floor.id;
-        let parameters: [Parameter<'_>; 6] = [
-            (&done, Type::INT8_ARRAY),
+        let parameters: [Parameter<'_>; 8] = [
+            (&done_places, Type::INT8_ARRAY),
+            (&done_keys, Type::TEXT_ARRAY),
+            (&busy_keys, Type::TEXT_ARRAY),
+            (&known, Type::TEXT),
             (&after, Type::INT8),
-            (&busy, Type::INT8_ARRAY),
             (&ROWS_MAX, Type::INT4),
             (&bytes_max, Type::INT8),
             (&mark, Type::BOOL),
         ];
-        let ids = match done.is_empty() && busy.is_empty() {
-            true => Ids::None,
-            false => Ids::Read,
-        };
-        let call = "inbox_next($1, $2, $3, $4, $5, $6)";
-        let answer = self.call(call, &parameters, ids).await?;
+        let call = "inbox_next($1, $2::uuid[], $3::uuid[], $4, $5, $6, $7, $8)";
+        let answer = self.call(call, &parameters).await?;
         let Some(first) = answer.first() else {
             return Err(foreign("an answer of inbox_next() without a row"));
         };
         let seen = Seen {
+            numbering: field(first, "numbering")?,
             last: field(first, "last")?,
             newest: field(first, "newest")?,
             oldest: field(first, "oldest")?,
@@ -202,7 +193,7 @@ impl Inbox {
             Some(_) => answer.iter().map(read).collect::<Result<Vec<_>, _>>()?,
         };
         let held = busy.iter().copied().chain(rows.iter().map(|row| row.id));
-        self.floor.on_seen(seen, held.min());
+        self.floor.on_seen(seen, held.map(|id| id.place).min());
         Ok(rows)
     }
 
@@ -211,10 +202,12 @@ impl Inbox {
     /// # Errors
     ///
     /// [`EngineError`] if the database does not answer.
-    pub async fn remove(&mut self, ids: &[i64]) -> Result<(), EngineError> {
-        if !ids.is_empty() {
-            let parameters: [Parameter<'_>; 1] = [(&ids, Type::INT8_ARRAY)];
-            self.call("inbox_done($1)", &parameters, Ids::Read).await?;
+    pub async fn remove(&mut self, rows: &[RowId]) -> Result<(), EngineError> {
+        if !rows.is_empty() {
+            let (places, keys) = (places(rows), keys(rows));
+            let parameters: [Parameter<'_>; 2] =
+                [(&places, Type::INT8_ARRAY), (&keys, Type::TEXT_ARRAY)];
+            self.call("inbox_done($1, $2::uuid[])", &parameters).await?;
         }
         Ok(())
     }
@@ -224,9 +217,14 @@ impl Inbox {
     /// # Errors
     ///
     /// [`EngineError`] if the database does not answer.
-    pub async fn refuse(&mut self, id: i64, reason: &str) -> Result<(), EngineError> {
-        let parameters: [Parameter<'_>; 2] = [(&id, Type::INT8), (&reason, Type::TEXT)];
-        self.call("inbox_refuse($1, $2)", &parameters, Ids::Read)
+    pub async fn refuse(&mut self, row: RowId, reason: &str) -> Result<(), EngineError> {
+        let key = uuid(&row);
+        let parameters: [Parameter<'_>; 3] = [
+            (&row.place, Type::INT8),
+            (&key, Type::TEXT),
+            (&reason, Type::TEXT),
+        ];
+        self.call("inbox_refuse($1, $2::uuid, $3)", &parameters)
             .await?;
         Ok(())
     }
@@ -240,7 +238,7 @@ impl Inbox {
         let after = self.floor.id;
         let parameters: [Parameter<'_>; 2] = [(&after, Type::INT8), (&COUNTED_MAX, Type::INT4)];
         let call = "inbox_state($1, $2)";
-        let answer = self.call(call, &parameters, Ids::None).await?;
+        let answer = self.call(call, &parameters).await?;
         let first = answer.first();
         let row = first.ok_or_else(|| foreign("an answer of inbox_state() without a row"))?;
         Ok(State {
@@ -255,14 +253,11 @@ impl Inbox {
         &mut self,
         function: &str,
         parameters: &[Parameter<'_>],
-        ids: Ids,
     ) -> Result<Vec<tokio_postgres::Row>, EngineError> {
         let kept = self.connection.take().filter(|kept| !kept.is_closed());
-        let mut connection = match (kept, ids) {
-            (Some(connection), _) => connection,
-            (None, Ids::Read) => return Err(unreachable(ConnectError::Gone)),
-            (None, Ids::None) => {
-                self.floor = Floor::none();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => {
                 let opened = servers::primary(&self.options, &self.options.place).await;
                 opened.map_err(unreachable)?
             }
@@ -288,20 +283,20 @@ impl fmt::Debug for Inbox {
 }
 
 /// What a look at the inbox says beside its rows; see `inbox_next` in `schema/inbox.sql`.
-#[derive(Clone, Copy)]
 struct Seen {
+    numbering: String,
     last: i64,
     newest: Option<i64>,
     oldest: i64,
 }
 
 impl Floor {
-    fn none() -> Self {
+    const fn none() -> Self {
         Self {
             id: 0,
             next: None,
             open: true,
-            since: Instant::now(),
+            numbering: String::new(),
         }
     }
 
@@ -312,6 +307,12 @@ impl Floor {
 
     /// Takes note of a look. `held` is the first row that was not removed.
     fn on_seen(&mut self, seen: Seen, held: Option<i64>) {
+        if self.numbering != seen.numbering {
+            *self = Self {
+                numbering: seen.numbering,
+                ..Self::none()
+            };
+        }
         if let Some((id, newest)) = self.next
             && newest <= seen.oldest
         {
@@ -330,10 +331,12 @@ fn read(row: &tokio_postgres::Row) -> Result<Row, EngineError> {
     let key: Vec<u8> = field(row, "key")?;
     let retry: Option<i64> = field(row, "retry")?;
     Ok(Row {
-        id: field(row, "id")?,
-        key: key
-            .try_into()
-            .map_err(|_bytes| foreign("a key that is not a UUID"))?,
+        id: RowId {
+            place: field(row, "id")?,
+            key: key
+                .try_into()
+                .map_err(|_bytes| foreign("a key that is not a UUID"))?,
+        },
         waited: millis(field(row, "waited_ms")?),
         topics: field(row, "topics")?,
         data: field(row, "data")?,
@@ -342,6 +345,19 @@ fn read(row: &tokio_postgres::Row) -> Result<Row, EngineError> {
         event_type: field(row, "type")?,
         retry_ms: retry.map(|ms| u64::try_from(ms).unwrap_or(0)),
     })
+}
+
+fn places(rows: &[RowId]) -> Vec<i64> {
+    rows.iter().map(|row| row.place).collect()
+}
+
+fn keys(rows: &[RowId]) -> Vec<String> {
+    rows.iter().map(uuid).collect()
+}
+
+/// Writes a key as a text that the server reads as a UUID.
+fn uuid(row: &RowId) -> String {
+    format!("{:032x}", u128::from_be_bytes(row.key))
 }
 
 fn millis(ms: i64) -> Duration {
@@ -357,8 +373,9 @@ fn field<'a, T: FromSql<'a>>(row: &'a tokio_postgres::Row, name: &str) -> Result
 mod tests {
     use super::{Floor, Seen};
 
-    const fn seen(last: i64, newest: Option<i64>, oldest: i64) -> Seen {
+    fn seen(last: i64, newest: Option<i64>, oldest: i64) -> Seen {
         Seen {
+            numbering: "1".to_owned(),
             last,
             newest,
             oldest,
@@ -391,6 +408,22 @@ mod tests {
         floor.on_seen(seen(7, Some(100), 90), Some(3));
         floor.on_seen(seen(7, None, 100), Some(3));
         assert_eq!(floor.id, 2);
+        assert!(floor.wants_mark());
+    }
+
+    #[test]
+    fn the_floor_of_one_numbering_is_not_that_of_another_one() {
+        let mut floor = Floor::none();
+        floor.on_seen(seen(7, Some(100), 90), None);
+        floor.on_seen(seen(7, None, 100), None);
+        assert_eq!(floor.id, 7);
+        floor.on_seen(seen(9, Some(110), 100), None);
+        let other = Seen {
+            numbering: "2".to_owned(),
+            ..seen(9, None, 120)
+        };
+        floor.on_seen(other, None);
+        assert_eq!(floor.id, 0, "nor is what was to be the next one");
         assert!(floor.wants_mark());
     }
 }

@@ -34,9 +34,9 @@ pub(crate) const HUB_FUNCTIONS: &[&str] = &[
     "leases()",
     "record_of(text)",
     "claim(text, text, bigint)",
-    "inbox_next(bigint[], bigint, bigint[], integer, bigint, boolean)",
-    "inbox_done(bigint[])",
-    "inbox_refuse(bigint, text)",
+    "inbox_next(bigint[], uuid[], uuid[], text, bigint, integer, bigint, boolean)",
+    "inbox_done(bigint[], uuid[])",
+    "inbox_refuse(bigint, uuid, text)",
     "inbox_state(bigint, integer)",
     "inbox_limit(bigint, text)",
 ];

@@ -21,7 +21,7 @@ use tidings_cluster::engine::EngineError;
 use tidings_cluster::roster::Roster;
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::InboxCounters;
-use tidings_postgresql::inbox::{Inbox, Limits};
+use tidings_postgresql::inbox::{Inbox, Limits, RowId};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -233,7 +233,7 @@ impl Reader {
                 tidings_hub::metrics::count(&self.hub.counters.refused, refusal.name);
                 let (reason, name) = (refusal.detail, refusal.name);
                 tracing::warn!(
-                    row = id,
+                    row = id.place,
                     name,
                     reason,
                     "an update published by SQL was refused, and moved to the table inbox_refused"
@@ -251,7 +251,7 @@ impl Reader {
 
     /// Waits until all of the page is stored, and hands over again what the relay did not take. Returns the ids
     /// of what was stored. Only what is not stored stays in the page: after the turn has ended.
-    async fn settle(&mut self, page: &mut Page) -> Vec<i64> {
+    async fn settle(&mut self, page: &mut Page) -> Vec<RowId> {
         let mut done = Vec::new();
         loop {
             let over = async {

@@ -1,5 +1,7 @@
 //! The inbox without a hub: the functions that applications call, and what hubs read.
 
+mod failover;
+
 use tidings_cluster::engine::EngineError;
 use tidings_core::event_id::EventId;
 use tidings_core::id_seal::IdSeal;
@@ -7,11 +9,11 @@ use tidings_core::position::Position;
 use tidings_core::print::Print;
 use tidings_core::topic::Topic;
 use tidings_core::update::EventType;
-use tidings_postgresql::inbox::{Inbox, ROWS_MAX, Row};
+use tidings_postgresql::inbox::{Inbox, ROWS_MAX, Row, RowId};
 use tidings_postgresql::{Options, Postgresql, Problem, Roles, schema};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::harness::{Server, Sql, wait_until};
+use crate::harness::{Server, Sql};
 
 const TOPIC: &str = "https://example.com/orders";
 
@@ -219,8 +221,11 @@ fn a_publisher_publishes_and_does_nothing_else() {
         "INSERT INTO tidings.inbox (topics, data, private) VALUES ('{a}', '', false)",
         "UPDATE tidings.inbox_limits SET body_bytes_max = 1",
         "SELECT tidings.inbox_done('{1}')",
+        "SELECT tidings.inbox_done('{1}', '{}')",
         "SELECT tidings.inbox_next('{}', 0, '{}', 1, 1, false)",
+        "SELECT tidings.inbox_next('{}', '{}', '{}', '', 0, 1, 1, false)",
         "SELECT tidings.inbox_refuse(1, 'x')",
+        "SELECT tidings.inbox_refuse(1, gen_random_uuid(), 'x')",
         "SELECT tidings.inbox_limit(1, 'x')",
         "SELECT tidings.event_id('', 1, '')",
         "SELECT tidings.bump('', 0, '')",
@@ -261,7 +266,7 @@ fn no_transaction_waits_for_another_one() {
     while let Some(mut shop) = open.pop() {
         shop.publish(TOPIC, "again");
         shop.run("COMMIT");
-        let busy: Vec<i64> = read.iter().map(|row: &Row| row.id).collect();
+        let busy: Vec<RowId> = read.iter().map(|row: &Row| row.id).collect();
         let rows = reader.next(&[], &busy);
         assert_eq!(rows.len(), 2);
         read.extend(rows);
@@ -287,7 +292,7 @@ fn a_page_is_bounded_and_in_order_and_a_large_row_passes() {
     .expect("published");
     let first = reader.next(&[], &[]);
     assert_eq!(first.len(), max);
-    let ids: Vec<i64> = first.iter().map(|row| row.id).collect();
+    let ids = ids(&first);
     let rest = reader.next(&[], &ids);
     assert_eq!(rest.len(), 600 - max);
     assert!(first.iter().chain(&rest).map(|row| row.id).is_sorted());
@@ -296,7 +301,7 @@ fn a_page_is_bounded_and_in_order_and_a_large_row_passes() {
         .chain(&rest)
         .map(|row| row.data.parse::<usize>());
     assert!(data.map(Result::unwrap).eq(1..=600));
-    let others: Vec<i64> = rest.iter().map(|row| row.id).collect();
+    let others = self::ids(&rest);
     assert!(reader.next(&ids, &others).is_empty());
     assert!(reader.next(&others, &[]).is_empty());
     // Three of 700 kB: one each time.
@@ -327,7 +332,7 @@ fn a_long_transaction_that_reads_costs_a_look_nothing() {
         shop.ask(sql, &[&TOPIC]).expect("published");
         let rows = reader.next(&done, &[]);
         removed += rows.len();
-        done = rows.iter().map(|row| row.id).collect();
+        done = ids(&rows);
     }
     assert_eq!(removed, 5000);
     for _ in 0..3 {
@@ -341,7 +346,8 @@ fn a_long_transaction_that_reads_costs_a_look_nothing() {
     let pages = |owner: &mut Sql, after: i64| -> i64 {
         let plan = owner.text(&format!(
             "EXPLAIN (ANALYZE, BUFFERS) \
-             SELECT * FROM tidings.inbox_next('{{}}', {after}, '{{}}', 512, 1048576, false)"
+             SELECT * FROM tidings.inbox_next('{{}}', '{{}}', '{{}}', tidings.inbox_numbering(), {after}, 512, \
+             1048576, false)"
         ));
         let hit = plan.split("shared hit=").nth(1).expect("pages");
         let digits: String = hit.chars().take_while(char::is_ascii_digit).collect();
@@ -398,53 +404,44 @@ fn an_operator_is_told_of_refused_updates() {
     assert!(!problems(&reader));
 }
 
-/// After a failover that lost something, other rows have the ids of those that were read before.
+/// Its names of rows are ids alone.
 #[test]
-fn what_was_read_at_a_primary_is_not_removed_at_the_next_one() {
-    let Database(mut primary) = Database::start();
-    let mut standby = primary.start_standby(&[]);
-    let mut reader = Reader::of_both(&primary, &standby);
-    Sql::open(primary.port, "shop").publish(TOPIC, "kept");
-    wait_until("the standby has it", || {
-        (standby.sql("SELECT data FROM tidings.inbox") == "kept").then_some(())
-    });
-    standby.kill_all();
-    let publish = |server: &Server, data: &str| {
-        let sql = "SELECT tidings.publish($1::text, $2) FROM generate_series(1, 100)";
-        let published = Sql::open(server.port, "shop").ask(sql, &[&TOPIC, &data]);
-        published.expect("published");
+fn a_hub_of_an_earlier_build_reads_the_inbox_of_this_one() {
+    let server = Database::start();
+    let (mut shop, mut hub) = (server.publisher(), server.owner());
+    for data in ["1", "2", "3", "4"] {
+        shop.publish(TOPIC, data);
+    }
+    let look = "SELECT last, newest, oldest, id, key, waited_ms, topics, data, private, event_id, type, retry \
+        FROM tidings.inbox_next($1, $2, $3, 512, 1048576, true)";
+    let mut next = |done: &[i64], after: i64, busy: &[i64]| -> Vec<(Option<i64>, Option<String>)> {
+        let rows = hub.ask(look, &[&done, &after, &busy]).expect("an answer");
+        let row = |row: &tokio_postgres::Row| (row.get("id"), row.get("data"));
+        rows.iter().map(row).collect()
     };
-    publish(&primary, "lost");
-    let ids = |rows: &[Row]| -> Vec<i64> { rows.iter().map(|row| row.id).collect() };
-    let before = ids(&reader.next(&[], &[]));
-    assert_eq!(before.len(), 101);
-    primary.kill_all();
-    standby.restart();
-    assert_eq!(standby.sql("SELECT pg_promote(true, 30)"), "t");
-    publish(&standby, "new");
-    assert!(reader.try_next(&before).is_err());
-    reader.inbox.reset();
-    let rows = reader.next(&[], &[]);
-    assert_eq!(rows.len(), 101, "the one that is kept, and all new ones");
-    let again = ids(&rows).iter().filter(|id| before.contains(id)).count();
-    assert!(again > 1, "nothing shown: no id was given out again");
+    let row = |id: i64| (Some(id), Some(id.to_string()));
+    assert_eq!(next(&[], 0, &[]), [row(1), row(2), row(3), row(4)]);
+    assert_eq!(next(&[1], 0, &[2]), [row(3), row(4)]);
+    assert_eq!(next(&[], 2, &[]), [row(3), row(4)]);
+    server.owner().run("SELECT tidings.inbox_done('{2}')");
+    server
+        .owner()
+        .run("SELECT tidings.inbox_refuse(3, 'why not')");
+    assert_eq!(next(&[4], 0, &[]), [(None, None)]);
+    let refused = server
+        .owner()
+        .text("SELECT data FROM tidings.inbox_refused");
+    assert_eq!(refused, "3");
 }
 
-/// It takes writes, and its connections stay open.
-#[test]
-fn a_primary_that_was_replaced_is_left() {
-    let Database(primary) = Database::start();
-    let standby = primary.start_standby(&[]);
-    let mut reader = Reader::of_both(&primary, &standby);
-    assert!(reader.next(&[], &[]).is_empty());
-    assert!(reader.look_up().is_ok());
-    assert_eq!(standby.sql("SELECT pg_promote(true, 30)"), "t");
-    Sql::open(standby.port, "shop").publish(TOPIC, "1");
-    assert!(reader.next(&[], &[]).is_empty(), "of the old one");
-    let moved = reader.look_up().expect_err("another primary");
-    assert!(moved.line().contains("another server"), "{}", moved.line());
-    assert_eq!(reader.next(&[], &[]).len(), 1);
-    assert!(reader.look_up().is_ok());
+fn ids(rows: &[Row]) -> Vec<RowId> {
+    rows.iter().map(|row| row.id).collect()
+}
+
+fn publish(server: &Server, data: &str, count: i32) {
+    let sql = "SELECT tidings.publish($1::text, $2) FROM generate_series(1, $3)";
+    let published = Sql::open(server.port, "shop").ask(sql, &[&TOPIC, &data, &count]);
+    published.expect("published");
 }
 
 /// A server with the cluster `tidings`, in which applications log in as `shop`.
@@ -516,13 +513,12 @@ impl Reader {
         self.runtime.block_on(self.inbox.look_up())
     }
 
-    fn try_next(&mut self, done: &[i64]) -> Result<Vec<Row>, EngineError> {
-        self.runtime.block_on(self.inbox.next(done, &[]))
+    fn try_next(&mut self, done: &[RowId], busy: &[RowId]) -> Result<Vec<Row>, EngineError> {
+        self.runtime.block_on(self.inbox.next(done, busy))
     }
 
     #[track_caller]
-    fn next(&mut self, done: &[i64], busy: &[i64]) -> Vec<Row> {
-        let rows = self.runtime.block_on(self.inbox.next(done, busy));
-        rows.expect("an answer")
+    fn next(&mut self, done: &[RowId], busy: &[RowId]) -> Vec<Row> {
+        self.try_next(done, busy).expect("an answer")
     }
 }

@@ -6,7 +6,7 @@ use tidings_cluster::{Done, Key, RelayError};
 use tidings_core::update::Draft;
 use tidings_hub::ingest::{Ingest, PublishError, Publisher};
 use tidings_hub::refusal::Refusal;
-use tidings_postgresql::inbox::Row;
+use tidings_postgresql::inbox::{Row, RowId};
 use tidings_wire::publish_form::PublishForm;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ const KEY_PREFIX: &[u8] = b"sql:";
 pub(super) struct Page(Vec<InHand>);
 
 struct InHand {
-    id: i64,
+    id: RowId,
     key: Key,
     draft: Draft,
     /// How long it was in the inbox when it was read.
@@ -41,7 +41,7 @@ enum Outcome {
 
 /// A row that was stored.
 pub(super) struct Stored {
-    pub(super) id: i64,
+    pub(super) id: RowId,
     /// Since it was inserted.
     pub(super) delay: Duration,
 }
@@ -60,7 +60,7 @@ impl Page {
         rows: Vec<Row>,
         ingest: &Ingest,
         bytes_max: u64,
-    ) -> (Self, Vec<(i64, Refusal)>) {
+    ) -> (Self, Vec<(RowId, Refusal)>) {
         let mut page = Self::default();
         let mut refused = Vec::new();
         for row in rows {
@@ -76,7 +76,7 @@ impl Page {
         self.0.is_empty()
     }
 
-    pub(super) fn ids(&self) -> Vec<i64> {
+    pub(super) fn ids(&self) -> Vec<RowId> {
         self.0.iter().map(|row| row.id).collect()
     }
 
@@ -132,7 +132,7 @@ impl Page {
 }
 
 impl InHand {
-    fn of(row: Row, ingest: &Ingest, bytes_max: u64) -> Result<Self, (i64, Refusal)> {
+    fn of(row: Row, ingest: &Ingest, bytes_max: u64) -> Result<Self, (RowId, Refusal)> {
         let (id, waited) = (row.id, row.waited);
         let refused = |refusal| (id, refusal);
         let bytes = row.bytes();
@@ -146,7 +146,7 @@ impl InHand {
                 detail,
             )));
         }
-        let key = [KEY_PREFIX, &row.key].concat();
+        let key = [KEY_PREFIX, &row.id.key].concat();
         #[expect(clippy::expect_used, reason = "20 bytes are neither none nor too many")]
         let key = Key::new(&key).expect("20 bytes");
         let form = PublishForm {

@@ -2,22 +2,24 @@
 
 use std::fs::File;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tidings_access::Address;
 use tidings_postgresql::{Encryption, Place};
 
-use super::server::{ADMIN, DATABASE, Server, folder, free_port, give, unprivileged};
+use super::server::{ADMIN, DATABASE, Server, folder, free_port, give, psql, unprivileged};
 use super::{DEADLINE, wait_until};
 
 /// A pooler, killed when it is dropped.
 pub(crate) struct Pooler {
     port: u16,
+    mode: String,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Pooler {
@@ -28,12 +30,14 @@ impl Pooler {
         let start = Instant::now();
         loop {
             let port = free_port();
-            let mut child = spawn(folder.path(), port, server.port, mode);
+            let settings = configure(folder.path(), port, server.port, mode);
+            let mut child = spawn(folder.path(), &settings);
             if is_up(&mut child, port) {
                 return Self {
                     port,
+                    mode: mode.to_owned(),
                     child,
-                    _folder: folder,
+                    folder,
                 };
             }
             let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
@@ -42,6 +46,18 @@ impl Pooler {
                 "the pooler does not start: {log}"
             );
         }
+    }
+
+    /// Leads its clients to another server. Their connections stay open.
+    pub(crate) fn lead_to(&mut self, server: &Server) {
+        configure(self.folder.path(), self.port, server.port, &self.mode);
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+        wait_until("the pooler leads to the other server", || {
+            let port = psql(self.port, "SELECT current_setting('port')");
+            let port = String::from_utf8(port.stdout).unwrap();
+            (port.trim() == server.port.to_string()).then_some(())
+        });
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -63,7 +79,8 @@ impl Drop for Pooler {
     }
 }
 
-fn spawn(folder: &Path, port: u16, server: u16, mode: &str) -> Child {
+/// Writes its settings, and returns where they are.
+fn configure(folder: &Path, port: u16, server: u16, mode: &str) -> PathBuf {
     let (users, settings) = (folder.join("users"), folder.join("pgbouncer.ini"));
     std::fs::write(&users, format!("\"{ADMIN}\" \"\"\n")).unwrap();
     let text = format!(
@@ -76,6 +93,10 @@ fn spawn(folder: &Path, port: u16, server: u16, mode: &str) -> Child {
     for file in [&users, &settings] {
         give(file);
     }
+    settings
+}
+
+fn spawn(folder: &Path, settings: &Path) -> Child {
     let log = File::create(folder.join("log")).unwrap();
     let mut command = unprivileged(Path::new("/usr/sbin/pgbouncer"));
     command.arg(settings).current_dir(folder);
