@@ -256,7 +256,7 @@ test("dropping the connection loses nothing and doubles nothing", async (t) => {
   });
   for (let round = 1; round <= 2; round += 1) {
     await press(page, "Drop the connection");
-    await page.locator("#drop-said.good").filter({ hasText: /^All 60 came once and in order, \d+ of them after/ }).waitFor();
+    await page.locator("#drop-said.good").filter({ hasText: /^All 60 came once and in order, \d+ of them after/ }).waitFor({ timeout: 60000 });
     // The counters are drawn with the next frame.
     const counters = { sent: "60", received: "60", lost: "0", doubled: "0", disordered: "0" };
     for (const [id, count] of Object.entries(counters)) await waitForTexts(page, `#${id}`, [count]);

@@ -55,7 +55,7 @@ test("Firefox: dropping the connection loses nothing and doubles nothing", optio
   const page = await openPage(await openFirefox(t), `${hub.origin}/debugger/`);
   await page.waitForSelector("[data-ready]");
   await page.click("#drop");
-  await page.waitForSelector("#drop-said.good");
+  await page.waitForSelector("#drop-said.good", { timeout: 60000 });
   await waitForTexts(page, "#received", ["60"]);
   for (const id of ["lost", "doubled", "disordered"]) await waitForTexts(page, `#${id}`, ["0"]);
   assert.deepEqual(page.faults, []);

@@ -120,7 +120,7 @@ async function debuggerPage(page, hub) {
   await page.getByRole("button", { name: "Publish", exact: true }).click();
   await page.locator("#events .latency").filter({ hasText: "ms" }).first().waitFor();
   await page.getByRole("button", { name: "Drop the connection" }).click();
-  await page.locator("#drop-said.good").filter({ hasText: "All 60" }).waitFor();
+  await page.locator("#drop-said.good").filter({ hasText: "All 60" }).waitFor({ timeout: 60000 });
 }
 
 async function diagnose(page, hub) {

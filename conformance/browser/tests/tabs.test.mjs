@@ -41,7 +41,8 @@ test("eight tabs of everything work at once, and a ninth opens", async (t) => {
   await hub.publish("https://example.com/hello", "to the first page");
   await home.getByText("to the first page").waitFor();
   await otherDebug.getByRole("button", { name: "Drop the connection" }).click();
-  await otherDebug.locator("#drop-said.good").waitFor();
+  // It publishes sixty times.
+  await otherDebug.locator("#drop-said.good").waitFor({ timeout: 60000 });
 
   const ninth = await context.newPage();
   await ninth.goto(`${hub.origin}/diagnose/`, { timeout: SOON_MS });

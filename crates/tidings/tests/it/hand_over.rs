@@ -23,8 +23,10 @@ const SUBSCRIBERS: usize = 20;
 /// Connections whose requests come late: so many that some streams move to another shard.
 const WAITING: usize = 200;
 const RESTARTS: usize = 3;
-/// Long enough that an earlier process is there while it is asked about.
+/// Long enough that an earlier process is there while it is asked about, for a test that waits for its end.
 const DRAINS: &str = "[subscribe]\nanonymous = true\n[server]\ndrain_secs = 5\n";
+/// The same for a test that does not.
+const STAYS: &str = "[subscribe]\nanonymous = true\n[server]\ndrain_secs = 60\n";
 const TAKE_OVER: &str = "--take-over";
 
 #[test]
@@ -198,7 +200,7 @@ fn a_second_take_over_waits_until_the_first_has_drained() {
 
 #[test]
 fn a_refused_take_over_leaves_an_earlier_one_in_force() {
-    let hub = TestHub::serve(&settings(DRAINS));
+    let hub = TestHub::serve(&settings(STAYS));
     let _streams: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe("match=a")).collect();
     let mut kept = Connection::open(hub.address);
     assert_eq!(kept.request(&publication("before")).status, 200);
@@ -233,7 +235,7 @@ fn the_ends_of_subscriptions_are_left_to_the_next_process() {
 /// Its connection was accepted before, and its stream ends as it begins: that is an answer, too.
 #[test]
 fn a_request_on_a_connection_of_the_earlier_process_is_answered() {
-    let hub = TestHub::serve(&settings(&format!("{DRAINS}shards = 2\n")));
+    let hub = TestHub::serve(&settings(&format!("{STAYS}shards = 2\n")));
     let _streams: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe("match=a")).collect();
     let connections: Vec<_> = (0..WAITING)
         .map(|_| Connection::open(hub.address))
@@ -249,6 +251,7 @@ fn a_request_on_a_connection_of_the_earlier_process_is_answered() {
     });
     for mut connection in sent.collect::<Vec<_>>() {
         assert_eq!(connection.read_head().status, 200);
+        assert!(connection.read_to_end().ends_with(b"0\r\n\r\n"));
     }
 }
 
