@@ -1,7 +1,6 @@
 //! A PgBouncer in front of a server.
 
 use std::fs::File;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Instant;
@@ -11,7 +10,9 @@ use tempfile::TempDir;
 use tidings_access::Address;
 use tidings_postgresql::{Encryption, Place};
 
-use super::server::{ADMIN, DATABASE, Server, folder, free_port, give, psql, unprivileged};
+use super::server::{
+    ADMIN, DATABASE, Server, folder, free_port, give, is_served_from, unprivileged,
+};
 use super::{DEADLINE, wait_until};
 
 /// A pooler, killed when it is dropped.
@@ -32,7 +33,7 @@ impl Pooler {
             let port = free_port();
             let settings = configure(folder.path(), port, server.port, mode);
             let mut child = spawn(folder.path(), &settings);
-            if is_up(&mut child, port) {
+            if is_up(&mut child, port, server) {
                 return Self {
                     port,
                     mode: mode.to_owned(),
@@ -54,9 +55,7 @@ impl Pooler {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::HUP).unwrap();
         wait_until("the pooler leads to the other server", || {
-            let port = psql(self.port, "SELECT current_setting('port')");
-            let port = String::from_utf8(port.stdout).unwrap();
-            (port.trim() == server.port.to_string()).then_some(())
+            is_served_from(self.port, server.folder()).then_some(())
         });
     }
 
@@ -106,14 +105,12 @@ fn spawn(folder: &Path, settings: &Path) -> Child {
         .expect("no pgbouncer: run `cargo xtask deps`")
 }
 
-/// Waits until the pooler takes connections, or has ended.
-fn is_up(child: &mut Child, port: u16) -> bool {
+/// Waits until the pooler leads to its server, or has ended. Somebody else may answer at its port.
+fn is_up(child: &mut Child, port: u16, server: &Server) -> bool {
     wait_until("the pooler answers or ends", || {
         if child.try_wait().unwrap().is_some() {
             return Some(false);
         }
-        TcpStream::connect(("127.0.0.1", port))
-            .is_ok()
-            .then_some(true)
+        is_served_from(port, server.folder()).then_some(true)
     })
 }

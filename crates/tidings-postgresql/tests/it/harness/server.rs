@@ -80,7 +80,7 @@ impl Server {
         loop {
             let port = free_port();
             let mut child = spawn(port, folder.path(), &settings);
-            if is_up(&mut child, port) {
+            if is_up(&mut child, port, folder.path()) {
                 return Self {
                     port,
                     settings,
@@ -94,6 +94,10 @@ impl Server {
                 "the server does not start: {log}"
             );
         }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -165,7 +169,7 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         wait_until("the server starts again", || {
             self.child = spawn(self.port, self.folder.path(), &self.settings);
-            is_up(&mut self.child, self.port).then_some(())
+            is_up(&mut self.child, self.port, self.folder.path()).then_some(())
         });
     }
 }
@@ -354,16 +358,33 @@ fn spawn(port: u16, folder: &Path, settings: &[String]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Waits until the server answers, or has ended.
-fn is_up(child: &mut Child, port: u16) -> bool {
+/// Waits until the server answers, or has ended. Another test's server may answer at its port.
+fn is_up(child: &mut Child, port: u16, folder: &Path) -> bool {
     wait_until("the server answers or ends", || {
         if child.try_wait().unwrap().is_some() {
             return Some(false);
         }
         // It listens before it lets anybody in.
         TcpStream::connect(("127.0.0.1", port)).ok()?;
-        psql(port, "SELECT 1").status.success().then_some(true)
+        is_served_from(port, folder).then_some(true)
     })
+}
+
+/// Whether who answers at a port is the server with its data in a folder.
+pub(crate) fn is_served_from(port: u16, folder: &Path) -> bool {
+    let answer = psql(port, "SHOW data_directory");
+    let data = String::from_utf8(answer.stdout).unwrap();
+    answer.status.success() && Path::new(data.trim()) == folder.join("data")
+}
+
+#[test]
+fn a_server_that_answers_at_the_port_of_another_one_is_not_taken_for_it() {
+    let there = Server::start(&[]);
+    let folder = folder();
+    copy(&template(), &folder.path().join("data"));
+    let mut child = spawn(there.port, folder.path(), &[]);
+    assert!(!is_up(&mut child, there.port, folder.path()));
+    assert!(is_served_from(there.port, there.folder()));
 }
 
 /// Copies a folder, with its owners.

@@ -197,15 +197,18 @@ fn spawn_until_up(port: u16, folder: &TempDir) -> Option<Child> {
     server.args(["-c", "wal_retrieve_retry_interval=200ms"]);
     server.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = server.spawn().expect("the server runs");
-    is_up(&mut child, port).then_some(child)
+    is_up(&mut child, port, folder).then_some(child)
 }
 
-fn is_up(child: &mut Child, port: u16) -> bool {
+/// Waits until the server answers, or has ended. Another test's server may answer at its port.
+fn is_up(child: &mut Child, port: u16, folder: &TempDir) -> bool {
     wait_until("the server answers or ends", || {
         if child.try_wait().expect("its status").is_some() {
             return Some(false);
         }
-        psql(port, "SELECT 1").status.success().then_some(true)
+        let answer = psql(port, "SHOW data_directory");
+        let served = String::from_utf8_lossy(&answer.stdout);
+        (Path::new(served.trim()) == data(folder)).then_some(true)
     })
 }
 
