@@ -17,30 +17,55 @@ use crate::view::{Loaded, View};
 
 /// Oldest version of the server. Atomic batches came with 2.12.0, of which a cluster can refuse every
 /// message after a batch; up to 2.12.7 a batch or a direct get can stop a server for good.
-pub const VERSION_MIN: Version = Version(2, 12, 8);
+pub const VERSION_MIN: Version = Version {
+    numbers: [2, 12, 8],
+    stage: Stage::Release,
+};
 
 /// Bytes of a message beside those of the update: subject, headers, and the fields around an update.
 const MESSAGE_OVERHEAD: u64 = 4096;
 
-/// A version of the server: major, minor, patch.
+/// A version of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32, pub u32);
+pub struct Version {
+    /// Major, minor, patch.
+    numbers: [u32; 3],
+    stage: Stage,
+}
+
+/// A pre-release is older than the release with its numbers. "Semantic Versioning 2.0.0", 11.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    PreRelease,
+    Release,
+}
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+        let [major, minor, patch] = self.numbers;
+        write!(f, "{major}.{minor}.{patch}")?;
+        match self.stage {
+            Stage::PreRelease => f.write_str(" (a pre-release)"),
+            Stage::Release => Ok(()),
+        }
     }
 }
 
 impl Version {
     fn of(text: &str) -> Self {
-        // What follows a hyphen names a version that is not released yet.
-        let released = text.split('-').next().unwrap_or_default();
-        let mut parts = released
+        // What follows a plus sign names a build, also with a hyphen in it.
+        let version = text.split('+').next().unwrap_or_default();
+        let (numbers, stage) = match version.split_once('-') {
+            Some((numbers, _name)) => (numbers, Stage::PreRelease),
+            None => (version, Stage::Release),
+        };
+        let mut parts = numbers
             .split('.')
             .map(|part| part.parse().unwrap_or_default());
-        let mut next = || parts.next().unwrap_or_default();
-        Self(next(), next(), next())
+        Self {
+            numbers: std::array::from_fn(|_| parts.next().unwrap_or_default()),
+            stage,
+        }
     }
 }
 
@@ -354,8 +379,22 @@ mod tests {
     fn versions_are_compared_by_their_numbers() {
         assert!(Version::of("2.12.7") < VERSION_MIN);
         assert!(Version::of("2.9.25") < VERSION_MIN);
-        assert!(Version::of("2.12.8") >= VERSION_MIN);
-        assert_eq!(Version::of("2.12.10-RC.1"), Version(2, 12, 10));
+        assert_eq!(Version::of("2.12.8"), VERSION_MIN);
         assert!(Version::of("2.15.1") > VERSION_MIN);
+        assert!(Version::of("what") < VERSION_MIN);
+    }
+
+    #[test]
+    fn a_pre_release_is_older_than_its_release() {
+        assert!(Version::of("2.12.8-RC.1") < VERSION_MIN);
+        assert!(Version::of("2.12.8-RC.1") > Version::of("2.12.7"));
+        assert!(Version::of("2.12.8-RC.1+7-a") < VERSION_MIN);
+        assert!(Version::of("2.12.9-preview.2") > VERSION_MIN);
+        assert_eq!(Version::of("2.12.8+7-a"), VERSION_MIN);
+        let found = Version::of("2.12.8-RC.1");
+        assert_eq!(
+            Problem::TooOld { found }.to_string(),
+            "the server is NATS 2.12.8 (a pre-release), and at least 2.12.8 is needed"
+        );
     }
 }
