@@ -36,9 +36,9 @@ export class Laravel {
   #entrance;
 
   // Starts the application and its hubs: one for each text of `more`, which is added to its configuration. Pages use the
-  // first one that runs, the application the last one. `expiresIn` are the seconds that a cookie lasts. Everything ends
-  // with the test `t`.
-  static async start(t, { more = [""], expiresIn = 300 } = {}) {
+  // first one that runs, the application the last one. `expiresIn` has the seconds that the cookies of some users
+  // last. Everything ends with the test `t`.
+  static async start(t, { more = [""], expiresIn = {} } = {}) {
     const laravel = new Laravel();
     laravel.#entrance = await Entrance.start(t);
     laravel.publicUrl = `${laravel.#entrance.origin}${PATH}`;
@@ -49,7 +49,7 @@ export class Laravel {
       MERCURE_JWT_ISSUER: ISSUER,
       MERCURE_JWT_SECRET: SECRET,
       MERCURE_ENCRYPTION_KEY: Buffer.alloc(32, 7).toString("base64"),
-      EXPIRES_IN: String(expiresIn),
+      EXPIRES_IN: JSON.stringify(expiresIn),
     });
     laravel.origin = php.origin.replace("127.0.0.1", "localhost");
     for (const text of more) laravel.hubs.push(await ServedHub.start(t, configuration(laravel.publicUrl, laravel.origin) + text));

@@ -58,7 +58,7 @@ test("a match day survives a crash of the hub", async (t) => {
   await hub.run();
   const finished = Array(6).fill("full time");
   for (const page of [board, reporter]) {
-    page.setDefaultTimeout(60000);
+    page.setDefaultTimeout(120000);
     await waitForTexts(page, ".phase", finished);
   }
   assert.deepEqual(await texts(board, ".match .score"), await texts(reporter, ".match .score"));

@@ -4,7 +4,7 @@ import { assertNoFaults, openChromium, openPage, texts, waitForConnection, waitF
 import { Hub, matchState } from "../support/hub.mjs";
 
 // A match day is some 180 publications, one after the other.
-const DAY_MS_MAX = 60000;
+const DAY_MS_MAX = 120000;
 
 test("a goal reaches three boards", async (t) => {
   const hub = await Hub.start(t);
