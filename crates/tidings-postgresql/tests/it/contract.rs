@@ -1,4 +1,4 @@
-//! The contract suite on a server and through poolers.
+//! The contract suite on a server, through poolers, and on the oldest server.
 
 use tidings_contract::check_all;
 
@@ -7,6 +7,16 @@ use crate::harness::{Pooler, PostgresqlRig, Server, run};
 #[test]
 fn postgresql_keeps_the_contract() {
     let server = Server::start(&[]);
+    let mut rig = PostgresqlRig::new(&server, server.options());
+    run(check_all(&mut rig));
+}
+
+/// `cargo xtask deps` has it for this kind of machine alone.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn the_oldest_server_keeps_the_contract() {
+    let server = Server::start_oldest();
+    assert_eq!(server.sql("SHOW server_version"), "14.3");
     let mut rig = PostgresqlRig::new(&server, server.options());
     run(check_all(&mut rig));
 }

