@@ -13,7 +13,7 @@ import yaml
 
 from support import mercure
 from support.hub import BINARY, PATH, ROOT, free_port
-from support.waiting import until
+from support.waiting import DEADLINE_SECS, until
 
 EXAMPLE = ROOT / "examples/cluster"
 TOPIC = "https://example.com/counter"
@@ -84,6 +84,7 @@ def test_the_services_are_one_hub(processes):
             f"http://{address}{PATH}",
             data={"topic": TOPIC, "data": json.dumps(len(ids))},
             headers={"Authorization": f"Bearer {token}"},
+            timeout=DEADLINE_SECS,
         )
         assert answer.status_code == 200, answer.text
         ids.append(answer.text)
@@ -101,7 +102,7 @@ def test_the_services_are_one_hub(processes):
         assert client.execute_command("XTRIM", "{t:tidings}:log", "MAXLEN", 1) >= 2
     start_hub("three")
     assert until(lambda: is_ready(addresses["three"]))
-    metrics = httpx.get(f"http://{inside['three']}/metrics").text.splitlines()
+    metrics = httpx.get(f"http://{inside['three']}/metrics", timeout=DEADLINE_SECS).text.splitlines()
     assert any(line.startswith("tidings_cluster_fetched_updates_total ") and not line.endswith(" 0") for line in metrics)
     url = f"http://{addresses['three']}{PATH}"
     with httpx.stream("GET", url, params={"match": TOPIC, "last_event_id": ids[0]}, timeout=30) as stream:

@@ -13,7 +13,7 @@ import pytest
 
 from support import postgresql
 from support.hub import BINARY, PATH, ROOT, free_port
-from support.waiting import until
+from support.waiting import DEADLINE_SECS, until
 
 EXAMPLE = ROOT / "examples/sql-publish"
 GUIDE = ROOT / "docs/guide/publish-from-sql.md"
@@ -81,7 +81,13 @@ def answers(url):
 
 
 def sell(application, article, payment="succeeds"):
-    return httpx.post(f"{application}/orders", data={"article": article, "payment": payment}).status_code
+    form = {"article": article, "payment": payment}
+    return httpx.post(f"{application}/orders", data=form, timeout=DEADLINE_SECS).status_code
+
+
+def read(url):
+    # By itself httpx waits five seconds.
+    return httpx.get(url, timeout=DEADLINE_SECS)
 
 
 def orders(hub, cursor, last):
@@ -104,8 +110,8 @@ def orders(hub, cursor, last):
 
 def test_the_state_and_what_follows_are_all_that_was_sold(shop):
     hub, application, environment = shop
-    assert "EventSource" in httpx.get(application).text
-    begun = httpx.get(f"{application}/orders").json()
+    assert "EventSource" in read(application).text
+    begun = read(f"{application}/orders").json()
     assert begun == {"cursor": "earliest", "orders": []}
     assert sell(application, "lamp", "fails") == 402
     assert sell(application, "chair") == 201
@@ -121,16 +127,16 @@ def test_the_state_and_what_follows_are_all_that_was_sold(shop):
     seller = threading.Thread(target=sell_all)
     seller.start()
     while seller.is_alive():
-        states.append(httpx.get(f"{application}/orders").json())
+        states.append(read(f"{application}/orders").json())
     assert sell(application, "last") == 201
-    sold = {order["id"]: order["article"] for order in httpx.get(f"{application}/orders").json()["orders"]}
+    sold = {order["id"]: order["article"] for order in read(f"{application}/orders").json()["orders"]}
     assert len(sold) == 50
     inside = [state for state in states if 1 < len(state["orders"]) < 49]
     assert len(inside) > 5
     assert len({state["cursor"] for state in inside}) > 3, "the position moves with the log"
     for state in inside[:: len(inside) // 5]:
-        read = {order["id"]: order["article"] for order in state["orders"]}
-        assert {**read, **orders(hub, state["cursor"], "last")} == sold
+        stated = {order["id"]: order["article"] for order in state["orders"]}
+        assert {**stated, **orders(hub, state["cursor"], "last")} == sold
 
     # The application's role cannot read what others published.
     for table in ["inbox", "log", "head"]:
