@@ -35,6 +35,8 @@ FIRST_PACKED = [f"12.{group}.1" for group in range(1, 6)]
 FIRST_PACKED += [f"13.{group}.{case}" for group in range(1, 8) for case in (1, 2, 3)]
 # `NON-STRICT` would be a failure: the hub notices invalid UTF-8 at once.
 GOOD = {"OK", "INFORMATIONAL"}
+# How long the suite waits at least before it ends a case, and how often such a case is run.
+LATE_MS, RUNS_MAX = 500, 3
 HUB_URL = "http://localhost" + PATH
 TOPIC = "https://example.com/books/1"
 
@@ -58,7 +60,16 @@ def echo():
 
 
 def results_of(cases, address, folder, secs_max):
-    """Runs cases of the suite and returns their results."""
+    """Runs cases of the suite and returns their results. It ends a case after half a second or more: one that failed so
+    late says little of a busy machine, and is run again."""
+    results = run(cases, address, folder, secs_max)
+    for _ in range(RUNS_MAX - 1):
+        late = [case for case, result in results.items() if not is_good(result) and result["duration"] >= LATE_MS]
+        results |= run(late, address, folder, secs_max) if late else {}
+    return results
+
+
+def run(cases, address, folder, secs_max):
     kosoku = pathlib.Path(sys.executable).with_name("kosoku")
     included = [word for case in cases for word in ("-i", case)]
     # It fails if a case does; the report says which.
@@ -71,8 +82,15 @@ def results_of(cases, address, folder, secs_max):
 
 def check_results(results, check):
     for case, result in results.items():
-        found = {result["behavior"], result["behaviorClose"]}
-        check(f"case {case} is {found}", found <= GOOD)
+        check(f"case {case} is {found(result)} after {result['duration']} ms", is_good(result))
+
+
+def found(result):
+    return {result["behavior"], result["behaviorClose"]}
+
+
+def is_good(result):
+    return found(result) <= GOOD
 
 
 @pytest.mark.parametrize("section", [section for section in SECTIONS if section not in PACKED])
