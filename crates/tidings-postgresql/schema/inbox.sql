@@ -224,7 +224,7 @@ END
 $$;
 
 -- Which numbering of ids it is: that of one start of one server, until the ids begin anew there. Behind a pooler a
--- hub may be led to another server, where what it knows of ids does not hold.
+-- hub may be led to another server, where what it knows does not hold: of ids, and of what the log has.
 CREATE OR REPLACE FUNCTION {schema}.inbox_numbering() RETURNS text
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT extract(epoch FROM pg_postmaster_start_time()) || ' '
@@ -241,7 +241,7 @@ $$;
 --   oldest     all transactions before it have ended
 -- Once `oldest` of a look has reached the `newest` of an earlier one, no row with an id up to its `last` comes
 -- any more. Then `after` may be that, so that a look does not go through the removed rows that somebody's long
--- transaction keeps from being vacuumed. It counts if `known` is the numbering.
+-- transaction keeps from being vacuumed. It counts if `known` is the numbering, and nothing is removed else.
 CREATE OR REPLACE FUNCTION {schema}.inbox_next(
     done_ids bigint[], done uuid[], busy uuid[], known text, after bigint, rows_max int, bytes_max bigint, mark boolean
 ) RETURNS TABLE (
@@ -259,7 +259,7 @@ DECLARE
     marked constant bigint := CASE WHEN mark THEN pg_current_xact_id()::text::bigint END;
 BEGIN
     PERFORM {schema}.check_isolation();
-    IF cardinality(done) > 0 THEN
+    IF cardinality(done) > 0 AND known = this THEN
         DELETE FROM {schema}.inbox AS i WHERE i.id = ANY (done_ids) AND i.key = ANY (done);
     END IF;
     RETURN QUERY
@@ -282,10 +282,11 @@ BEGIN
 END
 $$;
 
--- Removes rows that were published: those of the keys, which have these ids.
-CREATE OR REPLACE FUNCTION {schema}.inbox_done(ids bigint[], keys uuid[]) RETURNS void
+-- Removes rows that were published: those of the keys, which have these ids, if `known` is the numbering.
+CREATE OR REPLACE FUNCTION {schema}.inbox_done(known text, ids bigint[], keys uuid[]) RETURNS void
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
-    DELETE FROM {schema}.inbox AS i WHERE i.id = ANY (ids) AND i.key = ANY (keys)
+    DELETE FROM {schema}.inbox AS i
+    WHERE i.id = ANY (ids) AND i.key = ANY (keys) AND known = {schema}.inbox_numbering()
 $$;
 
 -- Moves a row that the hub refuses out of the way, with the reason.

@@ -159,7 +159,9 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`EngineError`] if the database does not answer. Rows may have been removed then.
+    /// [`EngineError`] if the database does not answer; rows may have been removed then. Also if `done` or
+    /// `busy` were read at another server or at another start of this one: after a failover, what stored them
+    /// may be lost, and the rows be there. Who reads them again sends them again, and they are stored once.
     pub async fn next(&mut self, done: &[RowId], busy: &[RowId]) -> Result<Vec<Row>, EngineError> {
         let (done_places, done_keys) = (places(done), keys(done));
         let busy_keys = keys(busy);
@@ -188,6 +190,11 @@ impl Inbox {
             newest: field(first, "newest")?,
             oldest: field(first, "oldest")?,
         };
+        let names_rows = !done.is_empty() || !busy.is_empty();
+        if names_rows && seen.numbering != known {
+            self.reset();
+            return Err(unreachable(ConnectError::Moved));
+        }
         let rows = match field::<Option<i64>>(first, "id")? {
             None => Vec::new(),
             Some(_) => answer.iter().map(read).collect::<Result<Vec<_>, _>>()?,
@@ -197,7 +204,7 @@ impl Inbox {
         Ok(rows)
     }
 
-    /// Removes rows that were published.
+    /// Removes rows that were published, if they were read where the last look was.
     ///
     /// # Errors
     ///
@@ -205,9 +212,14 @@ impl Inbox {
     pub async fn remove(&mut self, rows: &[RowId]) -> Result<(), EngineError> {
         if !rows.is_empty() {
             let (places, keys) = (places(rows), keys(rows));
-            let parameters: [Parameter<'_>; 2] =
-                [(&places, Type::INT8_ARRAY), (&keys, Type::TEXT_ARRAY)];
-            self.call("inbox_done($1, $2::uuid[])", &parameters).await?;
+            let known = self.floor.numbering.clone();
+            let parameters: [Parameter<'_>; 3] = [
+                (&known, Type::TEXT),
+                (&places, Type::INT8_ARRAY),
+                (&keys, Type::TEXT_ARRAY),
+            ];
+            self.call("inbox_done($1, $2, $3::uuid[])", &parameters)
+                .await?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(crate) const HUB_FUNCTIONS: &[&str] = &[
     "record_of(text)",
     "claim(text, text, bigint)",
     "inbox_next(bigint[], uuid[], uuid[], text, bigint, integer, bigint, boolean)",
-    "inbox_done(bigint[], uuid[])",
+    "inbox_done(text, bigint[], uuid[])",
     "inbox_refuse(bigint, uuid, text)",
     "inbox_state(bigint, integer)",
     "inbox_limit(bigint, text)",

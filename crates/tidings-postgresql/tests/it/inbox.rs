@@ -221,7 +221,7 @@ fn a_publisher_publishes_and_does_nothing_else() {
         "INSERT INTO tidings.inbox (topics, data, private) VALUES ('{a}', '', false)",
         "UPDATE tidings.inbox_limits SET body_bytes_max = 1",
         "SELECT tidings.inbox_done('{1}')",
-        "SELECT tidings.inbox_done('{1}', '{}')",
+        "SELECT tidings.inbox_done('', '{1}', '{}')",
         "SELECT tidings.inbox_next('{}', 0, '{}', 1, 1, false)",
         "SELECT tidings.inbox_next('{}', '{}', '{}', '', 0, 1, 1, false)",
         "SELECT tidings.inbox_refuse(1, 'x')",
