@@ -15,9 +15,22 @@ export async function show() {
   element("topics-over").textContent = topics.length ? `over the last ${duration(Math.max(1, over_secs))}` : "";
   element("no-topics").hidden = topics.length > 0;
   const focused = document.activeElement?.getAttribute?.("aria-label");
-  element("topics-rows").replaceChildren(...topics.map(shown));
-  // The list is drawn again while somebody may be on one of its buttons.
+  draw(element("topics-rows"), topics);
+  // A row that has moved loses the focus.
   if (focused) element("topics-rows").querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+}
+
+// A topic keeps its row and the buttons in it: a click on one that is replaced between press and release would be lost.
+function draw(list, topics) {
+  const before = new Map([...list.children].map((row) => [row.dataset.topic, row]));
+  for (const [at, each] of topics.entries()) {
+    const made = shown(each);
+    made.dataset.topic = each.topic;
+    const row = before.get(each.topic) ?? made;
+    if (row !== made) for (const cell of [...made.cells].slice(1, -1)) row.cells[cell.cellIndex].textContent = cell.textContent;
+    if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null);
+  }
+  while (list.children.length > topics.length) list.lastElementChild.remove();
 }
 
 function shown({ topic, per_second, updates, error, bytes: size }) {
