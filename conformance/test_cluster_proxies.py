@@ -125,7 +125,8 @@ def redis():
 
 @pytest.mark.parametrize("command", [haproxy, nginx, caddy], ids=lambda command: command.__name__)
 def test_a_session_stays_at_its_hub(command, redis, start, check, tmp_path):
-    settings = redis.member("[sockjs]\nenabled = true\n")
+    # The sessions poll one after the other, and none is to be forgotten meanwhile.
+    settings = redis.member("[sockjs]\nenabled = true\ndisconnect_secs = 60\n")
     hubs = [start(settings) for _ in range(3)]
     assert until(lambda: all(map(is_ready, hubs)))
     port = free_port()

@@ -147,7 +147,7 @@ class Load:
         self.hubs, self.pause = hubs, pause
         self.taken, self.refused, self.times = [], [], {}
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self.publish)
+        self.thread = threading.Thread(target=self.publish, daemon=True)
         self.thread.start()
 
     def publish(self):
@@ -175,7 +175,7 @@ class Sending:
 
     def __init__(self, socket):
         self.socket, self.stopped = socket, threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
