@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS {schema}.inbox (
 
 -- What the hub refused although publish() took it, with the reason.
 CREATE TABLE IF NOT EXISTS {schema}.inbox_refused (
-    id bigint PRIMARY KEY,
+    id bigint NOT NULL,
     key uuid NOT NULL,
     at timestamptz NOT NULL,
     refused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -46,8 +46,20 @@ CREATE TABLE IF NOT EXISTS {schema}.inbox_refused (
     private boolean NOT NULL,
     event_id text,
     type text,
-    retry bigint
+    retry bigint,
+    PRIMARY KEY (id, key)
 );
+-- Up to now by ids alone, which are given out again once somebody has set the sequence back: that row stopped all.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_constraint AS c
+        WHERE c.conrelid = ({schema_text} || '.inbox_refused')::regclass AND c.contype = 'p' AND cardinality(c.conkey) = 1
+    ) THEN
+        ALTER TABLE {schema}.inbox_refused DROP CONSTRAINT inbox_refused_pkey, ADD PRIMARY KEY (id, key);
+    END IF;
+END
+$$;
 
 -- Limits that depend on the hub's configuration. The hubs write them at their start.
 CREATE TABLE IF NOT EXISTS {schema}.inbox_limits (
@@ -291,7 +303,7 @@ $$;
 
 -- Moves a row that the hub refuses out of the way, with the reason.
 CREATE OR REPLACE FUNCTION {schema}.inbox_refuse(refused bigint, refused_key uuid, why text) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
     WITH moved AS (DELETE FROM {schema}.inbox AS i WHERE i.id = refused AND i.key = refused_key RETURNING i.*)
     INSERT INTO {schema}.inbox_refused (id, key, at, reason, topics, data, private, event_id, type, retry)
     SELECT id, key, at, why, topics, data, private, event_id, type, retry FROM moved
@@ -324,14 +336,14 @@ CREATE OR REPLACE FUNCTION {schema}.inbox_done(ids bigint[]) RETURNS void
 $$;
 
 CREATE OR REPLACE FUNCTION {schema}.inbox_refuse(refused bigint, why text) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
     SELECT {schema}.inbox_refuse(i.id, i.key, why) FROM {schema}.inbox AS i WHERE i.id = refused
 $$;
 
 -- Returns how many rows wait, counted up to `most`, since how many milliseconds the oldest of those, and how
 -- many were refused.
 CREATE OR REPLACE FUNCTION {schema}.inbox_state(after bigint, most int, OUT waiting bigint, OUT waits_ms bigint, OUT refused bigint)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
     SELECT count(*), coalesce((extract(epoch FROM clock_timestamp() - min(i.at)) * 1000)::bigint, 0),
         (SELECT count(*) FROM {schema}.inbox_refused)
     FROM (SELECT b.at FROM {schema}.inbox AS b WHERE b.id > after ORDER BY b.id LIMIT most) AS i
@@ -339,7 +351,7 @@ $$;
 
 -- Writes the limits of the hub's configuration, if they differ.
 CREATE OR REPLACE FUNCTION {schema}.inbox_limit(body_bytes_max bigint, hub_path text) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
     UPDATE {schema}.inbox_limits AS l
     SET body_bytes_max = inbox_limit.body_bytes_max, hub_path = inbox_limit.hub_path
     WHERE (l.body_bytes_max, l.hub_path) IS DISTINCT FROM (inbox_limit.body_bytes_max, inbox_limit.hub_path)

@@ -404,6 +404,32 @@ fn an_operator_is_told_of_refused_updates() {
     assert!(!problems(&reader));
 }
 
+/// Nor does it stop what comes after it.
+#[test]
+fn a_row_is_refused_whose_id_was_refused_before_the_sequence_was_set_back() {
+    let server = Database::start();
+    let mut reader = Reader::new(&server);
+    for reason in ["the first one", "the second one"] {
+        server.publisher().publish(TOPIC, reason);
+        let row = &reader.next(&[], &[])[0];
+        assert_eq!((row.id.place, &*row.data), (1, reason));
+        let refused = reader.inbox.refuse(row.id, reason);
+        reader.runtime.block_on(refused).expect("refused");
+        server
+            .owner()
+            .run("ALTER TABLE tidings.inbox ALTER COLUMN id RESTART WITH 1");
+    }
+    let refused = server
+        .owner()
+        .ask(
+            "SELECT reason FROM tidings.inbox_refused ORDER BY refused_at",
+            &[],
+        )
+        .expect("an answer");
+    let reasons: Vec<String> = refused.iter().map(|row| row.get(0)).collect();
+    assert_eq!(reasons, ["the first one", "the second one"]);
+}
+
 /// Its names of rows are ids alone.
 #[test]
 fn a_hub_of_an_earlier_build_reads_the_inbox_of_this_one() {

@@ -33,6 +33,9 @@ fn hubs_keep_working_while_the_schema_with_an_inbox_of_ids_is_upgraded() {
     assert_eq!(server.sql(next), "sold again");
     server.sql("SELECT it.inbox_done('{2}')");
     assert_eq!(server.sql("SELECT count(*) FROM it.inbox"), "0");
+    let key =
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'inbox_refused_pkey'";
+    assert_eq!(server.sql(key), "PRIMARY KEY (id, key)");
 }
 
 #[track_caller]
