@@ -248,6 +248,9 @@ test("each page fits a phone, and can be used by keyboard and screen reader, lig
 });
 
 async function example(t, name, environment = {}) {
+  // Before what they talk to ends: a request that fails then is an error in a page.
+  const contexts = [];
+  t.after(() => Promise.all(contexts.map((context) => context.close())));
   const hub = await Hub.start(t);
   const child = spawn(process.execPath, ["app.mjs"], {
     cwd: join(EXAMPLES, name),
@@ -269,7 +272,7 @@ async function example(t, name, environment = {}) {
   const origin = /Open (\S+)/.exec(output)?.[1] ?? assert.fail(output);
   const open = async (path) => {
     const context = await browser.newContext();
-    t.after(() => context.close());
+    contexts.push(context);
     const page = await context.newPage();
     page.setDefaultTimeout(20000);
     page.on("pageerror", (error) => assert.fail(error));
