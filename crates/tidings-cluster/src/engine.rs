@@ -90,6 +90,9 @@ pub trait Engine: fmt::Debug + Send {
     /// the configured policy of acknowledgement: an answer of [`Appended::Taken`] means that the
     /// replicas that are required have it.
     ///
+    /// [`Refusal::TooLarge`] comes last of these, so that it says of the batch that it was not found.
+    /// An earlier call with the same batch that had no answer may still be on its way.
+    ///
     /// # Errors
     ///
     /// [`EngineError`]; after [`InDoubt`](EngineError::InDoubt) the items may have been taken.
@@ -124,7 +127,9 @@ pub trait Engine: fmt::Debug + Send {
     /// Puts a lost tail back: if the epoch, the last position and the print there are those that are
     /// expected, the entries are stored with the positions, times, prints and origins that they have, and
     /// their keys for the rest of their life. On an engine that has nothing, the epoch and the
-    /// secret are put back as well, and the window begins at the first entry. [`Path::Publish`].
+    /// secret are put back as well, and the window begins at the first entry. An engine that cannot
+    /// take an entry of this size refuses the call and names the setting: nothing else may have its
+    /// place. [`Path::Publish`].
     ///
     /// # Errors
     ///
@@ -394,6 +399,25 @@ pub enum Refusal {
     None,
     /// No more fits: the engine's memory or disk is full, or positions have come to their end.
     Full,
+    /// An item is larger than the engine can take, whatever is sent with it: only a setting of the
+    /// engine changes that. The sender goes on without it.
+    TooLarge(TooLarge),
+}
+
+/// An item that an engine cannot take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error(
+    "it needs a message of {bytes} bytes, and `{setting}` of the cluster's engine allows {max}"
+)]
+pub struct TooLarge {
+    /// Which of the batch, counted from 0. There may be more of them.
+    pub index: usize,
+    /// What it needs, with what the engine sends beside it.
+    pub bytes: u64,
+    /// What the engine takes.
+    pub max: u64,
+    /// The engine's own name of that bound.
+    pub setting: &'static str,
 }
 
 /// What follows a position.

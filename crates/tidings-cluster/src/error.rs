@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Print};
 
+use crate::engine::TooLarge;
+
 /// The fault behind an error, shared by all that it was reported to.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -36,6 +38,9 @@ pub enum RelayError {
         "the update may have been stored: the process or engine that was to store it did not answer"
     )]
     InDoubt,
+    /// The engine of the cluster takes no update of this size, and takes others.
+    #[error("the update was not stored: {0}")]
+    TooLarge(TooLarge),
     /// Nothing is taken any more in this process: a write is in doubt, or the file is damaged.
     #[error(
         "the hub takes no updates any more, because a write is in doubt or its history damaged"

@@ -36,6 +36,7 @@ use tidings_core::{IdSeal, IdSource, Position, Print, PrintKey, Update};
 
 use crate::engine::{
     Append, Appended, ByPath, EngineError, EpochId, LineEnd, Path, Refusal, Seen, Sender, State,
+    TooLarge,
 };
 use crate::record::Difference;
 use crate::roster::Roster;
@@ -48,7 +49,7 @@ use follower::Follower;
 use forked::Forked;
 use leases::Leases;
 use looking::Comparing;
-use publisher::Publisher;
+use publisher::{Publisher, Unfit};
 use request::{Input, Output, Publish, Reply, Request};
 
 pub use status::{ClusterFigures, Counters, Membership, Options, Standing, Status};
@@ -80,6 +81,8 @@ pub struct Member {
     cutting: bool,
     /// Why it cannot order, as one line.
     reason: Option<Arc<str>>,
+    /// The bound of the engine that the log has last, by its name.
+    bound_told: Option<(&'static str, u64)>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -190,6 +193,7 @@ impl Member {
             ticket: 0,
             cutting: false,
             reason: Some("it has not reached its engine yet".into()),
+            bound_told: None,
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }
@@ -367,6 +371,9 @@ impl Member {
             Ok(reply) => reply,
             Err(error) => {
                 self.counters.faults += 1;
+                if path == Path::Publish && matches!(error, EngineError::Unreachable { .. }) {
+                    self.publisher.on_unsent();
+                }
                 return self.look_later(error.line().into());
             }
         };
@@ -412,12 +419,40 @@ impl Member {
                         return self.repair(last);
                     }
                     Refusal::Full => return self.look_later("the engine is full".into()),
+                    Refusal::TooLarge(why) => return self.on_too_large(why),
                     Refusal::Rewound => self.counters.rewinds += 1,
                     Refusal::Forked | Refusal::Behind | Refusal::OtherEpoch | Refusal::None => {}
                 }
                 self.look();
             }
         }
+    }
+
+    /// Goes on without an update that the engine cannot take.
+    fn on_too_large(&mut self, why: TooLarge) {
+        match self.publisher.on_too_large(why, &in_doubt()) {
+            None => return self.look(),
+            Some(Unfit::StillStranded) => {}
+            Some(Unfit::Stranded(origin)) => {
+                self.counters.stranded += 1;
+                tracing::error!(
+                    ?origin, reason = %why,
+                    "the engine lost an acknowledged update and does not take it again: this hub keeps \
+                     it in memory until the setting is raised"
+                );
+            }
+            Some(Unfit::Refused) => {
+                self.counters.too_large += 1;
+                if self.bound_told.replace((why.setting, why.max)) != Some((why.setting, why.max)) {
+                    tracing::error!(
+                        reason = %why,
+                        "the engine does not take an update, and its publisher is told so: the setting \
+                         was lowered below what this hub lets in"
+                    );
+                }
+            }
+        }
+        self.looks = 0;
     }
 
     /// Has the end of the line moved to what is there.
@@ -451,6 +486,7 @@ impl Member {
                 return self.look();
             }
         }
+        self.publisher.retry_stranded();
         self.catch_ups.on_line(line.last);
         self.looks = 0;
     }

@@ -7,6 +7,7 @@ pub mod once;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use tidings_cluster::engine::TooLarge;
 use tidings_cluster::{Done, Key, Publication, Relay, RelayError};
 use tidings_core::event_id::{EventId, EventIdError};
 use tidings_core::grant::Grants;
@@ -124,6 +125,9 @@ pub enum PublishError {
         "the hub waits for the engine of its cluster, and the update was not stored; try again"
     )]
     EngineAway,
+    /// The engine of the cluster takes no update of this size.
+    #[error("the update was not stored: {0}")]
+    TooLargeForEngine(TooLarge),
     /// The relay could not store the update, or does not know whether it did.
     #[error("the update was not stored: {0}")]
     NotStored(#[source] RelayError),
@@ -136,6 +140,7 @@ impl From<RelayError> for PublishError {
             RelayError::Closed => Self::Closed,
             RelayError::InDoubt => Self::InDoubt,
             RelayError::Away { .. } => Self::EngineAway,
+            RelayError::TooLarge(why) => Self::TooLargeForEngine(why),
             RelayError::Unavailable { .. } | RelayError::Failed { .. } => Self::NotStored(error),
         }
     }

@@ -48,6 +48,9 @@ pub(crate) enum Meaning {
     NoMessage,
     /// No more fits.
     Full,
+    /// A message is larger than the stream allows, or a batch lacks one: the server says so of a batch in
+    /// which a message was too large.
+    TooLarge,
     /// A server that is to keep the stream is away, as far as the cluster's leader knows.
     Absent,
     /// Something else.
@@ -64,6 +67,7 @@ impl ApiError {
             10037 => Meaning::NoMessage,
             // Resources of the account, of the server, its storage; most messages, most bytes.
             10002 | 10023 | 10047 | 10077 | 10122 => Meaning::Full,
+            10054 | 10176 => Meaning::TooLarge,
             10005 if self.description.contains(ABSENT) && !self.description.contains(FULL) => {
                 Meaning::Absent
             }
@@ -79,8 +83,8 @@ impl ApiError {
         match self.err_code {
             10039 | 10076 => Some("set `jetstream` in the server's configuration"),
             10074 => Some("a stream cannot have more replicas than there are servers"),
-            10005 => Some("too few servers of the NATS cluster have room for the stream"),
             10054 => Some("a message is larger than the stream allows: unset its max_msg_size"),
+            10005 => Some("too few servers of the NATS cluster have room for the stream"),
             _ => None,
         }
     }

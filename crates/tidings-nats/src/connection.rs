@@ -4,12 +4,13 @@
 //! because it compares prints on each new connection: so a connection that was lost once is closed
 //! here, whatever the library makes of it.
 
+use std::cell::Cell;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{
-    Client, ConnectOptions, Event, HeaderMap, Message, PublishErrorKind, RequestErrorKind,
-    StatusCode, Subscriber,
+    Client, ConnectOptions, Event, HeaderMap, HeaderValue, Message, PublishErrorKind,
+    RequestErrorKind, StatusCode, Subscriber,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -32,6 +33,29 @@ pub(crate) struct Connection {
     client: Client,
     end: watch::Receiver<End>,
     address: Address,
+    /// When the server last said how large a message may be.
+    bound_said: Cell<Instant>,
+}
+
+/// A message with headers.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Bytes,
+}
+
+impl Outgoing {
+    /// Returns its bytes as a server counts them, for `max_payload` and `max_msg_size`.
+    pub(crate) fn bytes(&self) -> u64 {
+        let line = |name: usize, value: &HeaderValue| name + ": \r\n".len() + value.as_str().len();
+        let lines = self.headers.iter().flat_map(|(name, values)| {
+            let name: &str = name.as_ref();
+            values.iter().map(move |value| line(name.len(), value))
+        });
+        let headers = "NATS/1.0\r\n\r\n".len() + lines.sum::<usize>();
+        (headers + self.payload.len()) as u64
+    }
 }
 
 /// Why a connection is not used any more.
@@ -43,6 +67,8 @@ enum End {
     Lost,
     /// The user may not use a subject. The server says so without saying which request it means.
     Forbidden(String),
+    /// The server took no message of that size, and closed the connection.
+    TooLarge,
 }
 
 impl fmt::Debug for Connection {
@@ -78,10 +104,15 @@ impl Connection {
             .max_reconnects(1)
             .ignore_discovered_servers()
             .event_callback(move |event| {
-                match end_of(event) {
-                    End::None => {}
-                    end @ (End::Lost | End::Forbidden(_)) => drop(ends.send_replace(end)),
-                }
+                let end = end_of(event);
+                // The first says why: after it, the connection is closed.
+                ends.send_if_modified(|first| {
+                    let is_first = matches!(first, End::None) && !matches!(end, End::None);
+                    if is_first {
+                        *first = end;
+                    }
+                    is_first
+                });
                 std::future::ready(())
             });
         if let Some(tls) = &options.tls {
@@ -95,6 +126,7 @@ impl Connection {
                 client,
                 end,
                 address: address.clone(),
+                bound_said: Cell::new(Instant::now()),
             }),
             Ok(Err(source)) => Err(ConnectError::Connect {
                 address: address.clone(),
@@ -122,13 +154,24 @@ impl Connection {
         !matches!(*self.end.borrow(), End::None)
     }
 
+    /// Returns how large a message may be, as the server said when the connection was opened: none says
+    /// so again when it changes.
+    pub(crate) fn max_payload(&self) -> u64 {
+        self.client.max_payload() as u64
+    }
+
+    /// Returns when the server last said so.
+    pub(crate) const fn bound_said(&self) -> &Cell<Instant> {
+        &self.bound_said
+    }
+
     /// Sends a message that nobody answers.
-    pub(crate) async fn publish(
-        &self,
-        subject: String,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<(), CallError> {
+    pub(crate) async fn publish(&self, message: Outgoing) -> Result<(), CallError> {
+        let Outgoing {
+            subject,
+            headers,
+            payload,
+        } = message;
         let bytes = payload.len();
         let sent = self.client.publish_with_headers(subject, headers, payload);
         sent.await.map_err(|error| self.not_sent(error, bytes))
@@ -238,6 +281,9 @@ impl Connection {
                     let end = end.map_or(End::Lost, |end| end.clone());
                     Err(match end {
                         End::Forbidden(reason) => CallError::Forbidden { reason },
+                        End::TooLarge => CallError::Violated {
+                            address: self.address.clone(),
+                        },
                         End::None | End::Lost => CallError::Lost {
                             address: self.address.clone(),
                         },
@@ -275,11 +321,12 @@ fn end_of(event: Event) -> End {
         Event::Disconnected | Event::Closed | Event::ClientError(_) => End::Lost,
         Event::ServerError(error) => {
             let reason = error.to_string();
-            match reason
-                .to_ascii_lowercase()
-                .contains("permissions violation")
-            {
-                true => End::Forbidden(reason),
+            let text = reason.to_ascii_lowercase();
+            if text.contains("permissions violation") {
+                return End::Forbidden(reason);
+            }
+            match text.contains("maximum payload violation") {
+                true => End::TooLarge,
                 false => End::None,
             }
         }

@@ -4,6 +4,7 @@ mod append;
 mod leases;
 mod line;
 mod reading;
+mod sizes;
 mod tail;
 mod turn;
 

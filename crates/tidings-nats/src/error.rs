@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{ConnectErrorKind, SubscribeError};
 use tidings_access::Address;
-use tidings_cluster::engine::{EngineCause, EngineError};
+use tidings_cluster::engine::{EngineCause, EngineError, TooLarge};
 
 use crate::api::ApiError;
 
@@ -57,6 +57,12 @@ pub(crate) enum CallError {
         bytes: usize,
         max: usize,
     },
+    /// The server has closed the connection, because a message on it was larger than it takes.
+    #[error("a message was larger than max_payload of {address}, which has closed the connection")]
+    Violated { address: Address },
+    /// The server takes no message of the size that an update needs. Nothing of its batch is stored.
+    #[error("an update is too large: {0}; raise {setting}", setting = .0.setting)]
+    Unfit(TooLarge),
     /// The client library does not take it.
     #[error("cannot send to {address}")]
     Send {
@@ -93,13 +99,16 @@ impl CallError {
     /// Returns whether the connection stays usable.
     pub(crate) const fn keeps_connection(&self) -> bool {
         match self {
-            Self::NoResponders { .. } | Self::TooLarge { .. } | Self::Said(_) | Self::Crowded => {
-                true
-            }
+            Self::NoResponders { .. }
+            | Self::TooLarge { .. }
+            | Self::Unfit(_)
+            | Self::Said(_)
+            | Self::Crowded => true,
             Self::Lagging
             | Self::Elsewhere { .. }
             | Self::Forbidden { .. }
             | Self::Lost { .. }
+            | Self::Violated { .. }
             | Self::Late { .. }
             | Self::Send { .. }
             | Self::Subscribe { .. }
@@ -124,6 +133,7 @@ impl CallError {
             Self::NoResponders { .. }
             | Self::Forbidden { .. }
             | Self::TooLarge { .. }
+            | Self::Unfit(_)
             | Self::Crowded
             | Self::Lagging => refused(self.to_string()),
             Self::Said(ref error) => {
@@ -135,9 +145,11 @@ impl CallError {
             }
             Self::Elsewhere { reason } => refused(reason),
             Self::Unreadable { what } => foreign(&what),
-            Self::Lost { .. } | Self::Late { .. } | Self::Send { .. } | Self::Subscribe { .. } => {
-                EngineError::InDoubt { cause: cause(self) }
-            }
+            Self::Lost { .. }
+            | Self::Violated { .. }
+            | Self::Late { .. }
+            | Self::Send { .. }
+            | Self::Subscribe { .. } => EngineError::InDoubt { cause: cause(self) },
         }
     }
 }

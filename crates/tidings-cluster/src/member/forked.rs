@@ -33,6 +33,8 @@ pub(super) struct Forked {
     there: HashSet<Origin>,
     /// The last position of the hub's line that was dealt with.
     dealt: Position,
+    /// What is being published anew: the last position before it, and its origins.
+    sent: (Position, Vec<Origin>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,7 @@ impl Forked {
             step: Step::Shared,
             there: HashSet::new(),
             dealt: Position::ZERO,
+            sent: (Position::ZERO, Vec::new()),
         }
     }
 
@@ -196,6 +199,8 @@ impl Member {
                 break;
             }
         }
+        let origins = items.iter().map(|item| item.origin).collect();
+        forked.sent = (forked.dealt, origins);
         forked.dealt = through;
         if items.is_empty() {
             return self.go_on_forked();
@@ -222,8 +227,29 @@ impl Member {
             Appended::Refused {
                 why: Refusal::Full, ..
             } => self.look_later("the engine is full".into()),
+            Appended::Refused {
+                why: Refusal::TooLarge(why),
+                ..
+            } => self.republish_without(why.index),
             Appended::Refused { .. } => self.look(),
         }
+    }
+}
+
+impl Member {
+    /// Goes on without what the engine cannot take. It is adopted, and said to be stranded when it is sent
+    /// again.
+    fn republish_without(&mut self, index: usize) {
+        let Phase::Forked(forked) = &mut self.phase else {
+            return;
+        };
+        let (before, origins) = &forked.sent;
+        let Some(origin) = origins.get(index) else {
+            return self.look();
+        };
+        forked.there.insert(*origin);
+        forked.dealt = *before;
+        self.go_on_forked();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The half of a member that publishes: what waits, what is with the engine, and what was sent and
 //! is not stored here yet. It decides what is sent next; it sends nothing itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tidings_core::{Position, PrintKey};
 
 use super::note::Note;
 use super::request::{Publish, Waiter};
-use crate::engine::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Item, Origin, Place, Sender};
+use crate::engine::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Item, Origin, Place, Sender, TooLarge};
 use crate::sabotage::{Rule, skips};
 use crate::{Done, Envelope, RelayError};
 
@@ -26,8 +26,11 @@ pub(super) struct Publisher {
     placed: BTreeMap<Position, Origin>,
     /// Whose key was known: what they wait for is at these positions.
     known: BTreeMap<Position, Vec<Waiter>>,
-    /// To be sent again in batches of their own: the engine took them and lost them.
+    /// To be sent again in batches of their own: the engine took them and lost them, or took nothing of
+    /// their batch because of another update in it.
     again: VecDeque<Origin>,
+    /// Owed, and larger than what the engine took last.
+    stranded: BTreeSet<Origin>,
     flight: Option<Flight>,
     batch: u64,
 }
@@ -46,6 +49,8 @@ struct Sent {
     deadline: Duration,
     /// Whether it was acknowledged on a line that was cut: then it is owed to somebody, whoever waits.
     owed: bool,
+    /// Whether the engine has or had it, or may have: another hub may know it.
+    may_be_known: bool,
 }
 
 /// A batch whose outcome is not known.
@@ -53,6 +58,18 @@ pub(super) struct Flight {
     pub(super) number: u64,
     pub(super) items: Arc<[Item]>,
     pub(super) state: FlightState,
+    /// Whether a call with it was given up, which may still arrive.
+    given_up: bool,
+}
+
+/// What became of an update that the engine cannot take.
+pub(super) enum Unfit {
+    /// Whoever waited for it was told.
+    Refused,
+    /// It was acknowledged: it is kept, and sent again now and then.
+    Stranded(Origin),
+    /// Likewise, and that was said before.
+    StillStranded,
 }
 
 /// Where a batch is.
@@ -75,6 +92,7 @@ impl Publisher {
             placed: BTreeMap::new(),
             known: BTreeMap::new(),
             again: VecDeque::new(),
+            stranded: BTreeSet::new(),
             flight: None,
             batch: 0,
         }
@@ -168,6 +186,7 @@ impl Publisher {
             done: None,
             deadline: Duration::MAX,
             owed: true,
+            may_be_known: true,
         });
         adopted.owed = true;
     }
@@ -178,9 +197,24 @@ impl Publisher {
         self.batch
     }
 
+    /// The engine was not reached: the batch is as it was before this call.
+    pub(super) fn on_unsent(&mut self) {
+        if let Some(flight) = &mut self.flight {
+            flight.state = FlightState::Doubtful;
+        }
+    }
+
     /// The engine is asked afresh: the batch that was with it is in doubt.
     pub(super) fn on_reset(&mut self) {
         if let Some(flight) = &mut self.flight {
+            if flight.state == FlightState::Sent {
+                flight.given_up = true;
+                for item in flight.items.iter() {
+                    if let Some(sent) = self.sent.get_mut(&item.origin) {
+                        sent.may_be_known = true;
+                    }
+                }
+            }
             flight.state = FlightState::Doubtful;
         }
     }
@@ -242,7 +276,8 @@ impl Publisher {
         for (item, place) in flight.items.iter().zip(places) {
             match place {
                 Place::New(position) => {
-                    if self.sent.contains_key(&item.origin) {
+                    if let Some(sent) = self.sent.get_mut(&item.origin) {
+                        sent.may_be_known = true;
                         self.placed.insert(*position, item.origin);
                     }
                 }
@@ -262,6 +297,61 @@ impl Publisher {
             }
         }
         repeats
+    }
+
+    /// The engine took nothing of the batch that was with it, because it cannot take one of the items. The
+    /// others are sent again in other batches. Nothing if the engine names none of the items.
+    pub(super) fn on_too_large(&mut self, why: TooLarge, doubt: &RelayError) -> Option<Unfit> {
+        let named = self.flight.as_ref()?.items.get(why.index)?.origin;
+        let flight = self.flight.take()?;
+        let origins = flight.items.iter().map(|item| item.origin);
+        // If the call that was given up still arrives, what is sent in another batch is there twice: it
+        // may have gone out without a key.
+        let doubtful = flight.given_up;
+        for origin in origins
+            .clone()
+            .filter(|origin| doubtful || *origin == named)
+        {
+            let Some(sent) = self.sent.get_mut(&origin) else {
+                continue;
+            };
+            let told = match sent.may_be_known || doubtful {
+                true => doubt.clone(),
+                false => RelayError::TooLarge(why),
+            };
+            if let Some(done) = sent.done.take() {
+                done(Err(told));
+            }
+        }
+        let is_owed = |sent: &Sent| sent.owed;
+        let unfit = match self.sent.get(&named).is_some_and(is_owed) {
+            true if self.stranded.insert(named) => Unfit::Stranded(named),
+            true => Unfit::StillStranded,
+            false => Unfit::Refused,
+        };
+        for origin in origins.rev() {
+            let sent = self.sent.get(&origin);
+            match sent.is_some_and(|sent| sent.owed || sent.done.is_some()) {
+                true if origin != named => self.again.push_front(origin),
+                true => {}
+                false => drop(self.sent.remove(&origin)),
+            }
+        }
+        Some(unfit)
+    }
+
+    /// Has what the engine could not take sent again: its setting may have been changed.
+    pub(super) fn retry_stranded(&mut self) {
+        let flight = self.flight.iter().flat_map(|flight| flight.items.iter());
+        let sent: BTreeSet<Origin> = flight.map(|item| item.origin).collect();
+        let waiting: BTreeSet<Origin> = self.again.iter().copied().collect();
+        self.stranded
+            .retain(|origin| self.sent.contains_key(origin));
+        let placed: BTreeSet<Origin> = self.placed.values().copied().collect();
+        let idle = |origin: &&Origin| {
+            !sent.contains(origin) && !waiting.contains(origin) && !placed.contains(origin)
+        };
+        self.again.extend(self.stranded.iter().filter(idle));
     }
 
     /// Takes those who wait for the entry that is about to be stored at `position`.
@@ -360,6 +450,7 @@ impl Publisher {
             number: self.next_batch(),
             items: self.repeated(&origins),
             state: FlightState::Sent,
+            given_up: false,
         })
     }
 
@@ -400,6 +491,7 @@ impl Publisher {
             number,
             items,
             state: FlightState::Sent,
+            given_up: false,
         })
     }
 
@@ -433,6 +525,7 @@ impl Publisher {
             done: Some(done),
             deadline: fresh.deadline,
             owed: false,
+            may_be_known: false,
         };
         self.sent.insert(origin, sent);
         item

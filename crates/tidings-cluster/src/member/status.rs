@@ -91,6 +91,11 @@ pub struct Counters {
     pub probes: u64,
     /// Times the follower was found to read from where nothing new arrives.
     pub stale: u64,
+    /// Updates that were refused because the engine takes none of their size.
+    pub too_large: u64,
+    /// Acknowledged updates that the engine lost and does not take again because of their size: this
+    /// hub keeps them in memory.
+    pub stranded: u64,
     /// Publishes that waited in vain.
     pub expired: u64,
     /// Calls that the engine did not answer, or refused.

@@ -94,6 +94,16 @@ const COUNTED: &[Row] = &[
         |counters| counters.stale,
     ),
     (
+        "cluster_too_large_updates",
+        "Updates that were refused because a setting of the engine allows none of their size",
+        |counters| counters.too_large,
+    ),
+    (
+        "cluster_stranded_updates",
+        "Acknowledged updates that the engine lost and does not take again because of their size",
+        |counters| counters.stranded,
+    ),
+    (
         "cluster_expired_publishes",
         "Publishers that waited for the engine in vain",
         |counters| counters.expired,

@@ -58,6 +58,7 @@ pub(super) const REFUSALS: &[&str] = &[
     "topic-too-long",
     "type-invalid",
     "type-too-long",
+    "update-too-large",
     "upgrade-required",
 ];
 

@@ -76,6 +76,10 @@ impl Refusal {
                 let title = "The engine of the cluster is away";
                 Self::unavailable("engine-unavailable", title, detail)
             }
+            PublishError::TooLargeForEngine(_) => {
+                let title = "Update too large for the engine of the cluster";
+                Self::too_large("update-too-large", title, detail)
+            }
             PublishError::NotStored(_) => {
                 let title = "The hub cannot store updates now";
                 Self::unavailable("history-unavailable", title, detail)

@@ -17,7 +17,9 @@ use tidings_core::Position;
 use tokio::time::sleep;
 
 use super::Nats;
+use super::sizes::Sizes;
 use crate::api::{Ack, Api, Meaning, Stored};
+use crate::connection::Outgoing;
 use crate::entry::{HEADER, Head};
 use crate::error::CallError;
 use crate::names;
@@ -106,6 +108,9 @@ impl Nats {
                             return Ok(taken(places, last, Again::No));
                         }
                         Ok(Outcome::Full) => return Ok(refusal(Refusal::Full, view.last)),
+                        Err(CallError::Unfit(why)) => {
+                            return Ok(refusal(Refusal::TooLarge(why), view.last));
+                        }
                         Ok(Outcome::Moved) => {}
                         // The stream may have another incarnation; one that has just been made is not
                         // known everywhere.
@@ -380,11 +385,33 @@ impl Nats {
         view: &View,
         drafts: &[Draft],
     ) -> Result<Ack, CallError> {
+        let mut messages = self.messages(view, drafts);
+        let sizes = Sizes::of(&messages, drafts);
+        self.check_sizes(api, &sizes).await?;
+        let Some(last) = messages.pop() else {
+            return Err(CallError::Unreadable {
+                what: "a batch without a message".to_owned(),
+            });
+        };
+        let sent = async {
+            for message in messages {
+                api.connection.publish(message).await?;
+            }
+            api.send(&last.subject, last.headers, last.payload).await
+        };
+        match sent.await {
+            Err(error) => Err(self.unfit(api, &sizes, error).await),
+            stored => stored,
+        }
+    }
+
+    /// Makes one atomic batch.
+    fn messages(&self, view: &View, drafts: &[Draft]) -> Vec<Outgoing> {
         let count = drafts.len();
         let (ours, number) = &self.batches;
         number.set(number.get() + 1);
         let batch = format!("{ours}-{}", number.get());
-        for (number, draft) in (1..).zip(drafts) {
+        let message = |(number, draft): (usize, &Draft)| {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER, draft.head.write());
             if number == 1 {
@@ -393,23 +420,17 @@ impl Nats {
             if count > 1 {
                 headers.insert("Nats-Batch-Id", batch.as_str());
                 headers.insert("Nats-Batch-Sequence", number.to_string());
+                if number == count {
+                    headers.insert("Nats-Batch-Commit", "1");
+                }
             }
-            if number < count {
-                api.connection
-                    .publish(draft.subject.clone(), headers, draft.payload.clone())
-                    .await?;
-                continue;
+            Outgoing {
+                subject: draft.subject.clone(),
+                headers,
+                payload: draft.payload.clone(),
             }
-            if count > 1 {
-                headers.insert("Nats-Batch-Commit", "1");
-            }
-            return api
-                .send(&draft.subject, headers, draft.payload.clone())
-                .await;
-        }
-        Err(CallError::Unreadable {
-            what: "a batch without a message".to_owned(),
-        })
+        };
+        (1..).zip(drafts).map(message).collect()
     }
 
     /// Takes note of an entry that the follower has read, if it is the next one.

@@ -21,3 +21,4 @@ mod format;
 mod hubs;
 mod login;
 mod replaced;
+mod sizes;

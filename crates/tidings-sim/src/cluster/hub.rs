@@ -206,8 +206,10 @@ impl Hub {
         if dice.u8(0..8) == 0
             && let Some((server, request)) = self.late.pop_front()
         {
-            // Nobody waits for the answer.
+            // Nobody waits for the answer. It was let in before a bound was lowered.
+            let bound = model.item_bytes_max.take();
             let answer = model.answer(server, &request, dice);
+            model.item_bytes_max = bound;
             log.extend(told("late", server, &request, answer.as_ref()));
         }
         let Some(running) = &mut self.running else {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use fastrand::Rng;
 use tidings_cluster::engine::{
-    Again, Append, Appended, Changed, EngineError, Entry, EpochId, Init, Key, Lease, LeaseName,
-    Line, LineEnd, Note, Place, Proposal, Refusal, Restore, Sender, State, Tailed,
+    Again, Append, Appended, Changed, EngineError, Entry, EpochId, Init, Item, Key, Lease,
+    LeaseName, Line, LineEnd, Note, Place, Proposal, Refusal, Restore, Sender, State, Tailed,
+    TooLarge,
 };
 use tidings_cluster::member::request::{Reply, Request};
 use tidings_cluster::{Epoch, link};
@@ -32,6 +33,8 @@ pub struct Model {
     trimmed: Vec<Entry>,
     /// Whether the next append dies midway.
     pub dies: bool,
+    /// Bytes of an item that it takes; nothing bounds them without.
+    pub item_bytes_max: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,7 @@ impl Model {
             window_max,
             trimmed: Vec::new(),
             dies: false,
+            item_bytes_max: None,
         }
     }
 
@@ -225,6 +229,7 @@ impl Model {
             false => server,
         };
         let (now_ms, window_max) = (self.now_ms, self.window_max);
+        let bytes_max = self.item_bytes_max.unwrap_or(usize::MAX);
         let dies = matches!(request, Request::Append(_)) && std::mem::take(&mut self.dies);
         let server = self.servers.get_mut(server).filter(|server| server.alive);
         let Some(Server { log, leases, .. }) = server else {
@@ -241,7 +246,7 @@ impl Model {
                             reason: "the script died midway".into(),
                         }));
                     }
-                    Some(log) => log.append(append, now_ms),
+                    Some(log) => log.append(append, now_ms, bytes_max),
                     None => refused(Refusal::None, 0),
                 };
                 if let Some(log) = log {
@@ -271,7 +276,7 @@ impl Model {
                 },
                 |log| log.range(*from, *to, *bytes_max),
             )),
-            Request::Restore(request) => match restore(log, request) {
+            Request::Restore(request) => match restore(log, request, bytes_max) {
                 Ok(changed) => Reply::Changed(changed),
                 Err(error) => return Some(Err(error)),
             },
@@ -331,7 +336,11 @@ fn state(log: Option<&Log>) -> State {
     log.map_or(State::None, |log| State::Line(log.line()))
 }
 
-fn restore(log: &mut Option<Log>, request: &Restore) -> Result<Changed, EngineError> {
+fn restore(
+    log: &mut Option<Log>,
+    request: &Restore,
+    bytes_max: usize,
+) -> Result<Changed, EngineError> {
     let expected = match (&log, request.expected_last) {
         (None, None) => true,
         (Some(log), Some(last)) => {
@@ -349,6 +358,11 @@ fn restore(log: &mut Option<Log>, request: &Restore) -> Result<Changed, EngineEr
     }
     let mut before = request.expected_last;
     for restored in &request.entries {
+        if restored.entry.bytes.len() > bytes_max {
+            return Err(EngineError::Refused {
+                reason: "an entry is too large".into(),
+            });
+        }
         let position = restored.entry.position;
         if before.is_some_and(|before| before.next() != position) {
             return Err(EngineError::Refused {
@@ -408,7 +422,7 @@ impl Log {
         }
     }
 
-    fn append(&mut self, append: &Append, now_ms: u64) -> Appended {
+    fn append(&mut self, append: &Append, now_ms: u64, bytes_max: usize) -> Appended {
         if self.epoch != append.epoch {
             return refused(Refusal::OtherEpoch, self.last);
         }
@@ -440,6 +454,28 @@ impl Log {
         }
         if self.last + append.items.len() as u64 > POSITION_MAX {
             return refused(Refusal::Full, self.last);
+        }
+        let is_new = |item: &Item| {
+            let known = item
+                .key
+                .as_ref()
+                .map(|(key, _)| self.keys.contains_key(key));
+            known != Some(true)
+        };
+        let too_large = |item: &Item| item.bytes.len() > bytes_max && is_new(item);
+        if let Some(index) = append.items.iter().position(too_large) {
+            return refused(
+                Refusal::TooLarge(TooLarge {
+                    index,
+                    bytes: append
+                        .items
+                        .get(index)
+                        .map_or(0, |item| item.bytes.len() as u64),
+                    max: bytes_max as u64,
+                    setting: "item_bytes_max",
+                }),
+                self.last,
+            );
         }
         let places: Vec<Place> = self.take(append, append.items.len(), now_ms);
         self.repair();

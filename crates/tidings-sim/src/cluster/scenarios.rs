@@ -38,6 +38,10 @@ pub enum Action {
     Away,
     /// It answers again.
     Back,
+    /// An operator lowers the bound of what the engine takes.
+    Narrow,
+    /// An operator removes the bound.
+    Widen,
     /// A hub dies.
     Crash,
     /// A hub starts.
@@ -109,6 +113,21 @@ pub const CLUSTERS: &[Scenario] = &[
         lossy: true,
         late: true,
         also: &[(Action::Away, 1), (Action::Back, 4), (Action::SetClock, 1)],
+        ..CALM
+    },
+    // Updates that their hub let in, and that are too large for the engine when they come there.
+    Scenario {
+        name: "cluster-too-large",
+        lossy: true,
+        late: true,
+        also: &[
+            (Action::Narrow, 3),
+            (Action::Widen, 1),
+            (Action::Away, 1),
+            (Action::Back, 4),
+            (Action::Crash, 1),
+            (Action::Start, 6),
+        ],
         ..CALM
     },
     Scenario {
@@ -209,6 +228,8 @@ pub const CLUSTERS: &[Scenario] = &[
             (Action::Away, 1),
             (Action::Back, 6),
             (Action::SetClock, 1),
+            (Action::Narrow, 1),
+            (Action::Widen, 3),
         ],
         ..CALM
     },

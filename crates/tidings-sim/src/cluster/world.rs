@@ -3,6 +3,7 @@
 mod fetched;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const HEALING_ROUNDS: u32 = 1500;
 const HEALING_ROUND: Duration = Duration::from_millis(50);
 /// How far the engine's clock is set.
 const CLOCK_OFF_MS: i64 = 100_000;
+/// Bounds of an item: between those of the smallest and of the largest update.
+const ITEM_BYTES: Range<usize> = 60..300;
 const TOPIC: &str = "/news/1";
 const READERS: usize = 3;
 
@@ -206,6 +209,15 @@ impl<'a> World<'a> {
                 self.model.set_away(action == Action::Away);
                 self.note(format!("the engine: {action:?}"));
             }
+            Action::Narrow => {
+                let bytes_max = self.dice.usize(ITEM_BYTES);
+                self.model.item_bytes_max = Some(bytes_max);
+                self.note(format!("the engine takes {bytes_max} bytes"));
+            }
+            Action::Widen => {
+                self.model.item_bytes_max = None;
+                self.note("the engine takes any number of bytes".to_owned());
+            }
             Action::Disk(fault) => {
                 self.note(format!("the disk of hub {hub}: {fault:?}"));
                 if let Some(hub) = self.hubs.get(hub) {
@@ -378,6 +390,7 @@ impl<'a> World<'a> {
         self.model.set_away(false);
         self.model.demote();
         self.model.dies = false;
+        self.model.item_bytes_max = None;
         self.hubs
             .iter()
             .for_each(|hub| hub.disk.set_fault(Fault::None));

@@ -306,7 +306,10 @@ impl Outcome {
                 reason: match &error {
                     RelayError::Busy => Reason::Busy,
                     RelayError::Closed => Reason::Closed,
-                    RelayError::Unavailable { .. } | RelayError::Away { .. } => Reason::Unavailable,
+                    RelayError::Unavailable { .. }
+                    | RelayError::Away { .. }
+                    // Only in a cluster, whose hubs do not hand over.
+                    | RelayError::TooLarge(_) => Reason::Unavailable,
                     RelayError::InDoubt => Reason::InDoubt,
                     RelayError::Failed { .. } => Reason::Failed,
                 },

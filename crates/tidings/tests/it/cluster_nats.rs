@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::harness::nats::Nats;
 use crate::harness::tokens::token_for_all;
-use crate::harness::{HUB_PATH, Request, TestHub, run};
+use crate::harness::{HUB_PATH, Request, TestHub, run, wait_until};
 
 const TOPIC: &str = "https://example.com/news";
 /// The hub's largest update, and what is around it.
@@ -83,6 +83,36 @@ fn a_reload_lets_no_update_in_for_which_the_server_was_not_checked() {
     let (code, said, error) = reload("[publish]\nbody_bytes_max = 1048575");
     assert_eq!(code, 0, "{error}");
     assert!(said.contains("applied: publish.body_bytes_max"), "{said}");
+}
+
+/// It would hold up all others, and the operator may not know of the hub.
+#[test]
+fn an_update_that_the_server_does_not_take_any_more_is_refused_alone() {
+    let nats = Nats::start(ROOM);
+    let hub = joined(&nats, "");
+    let large = "x".repeat(100_000);
+    publish(&hub, &large);
+    nats.set_max_payload(65536);
+    // The first one ends the connection, by which the reason may get lost.
+    let refused = wait_until("the update is refused", || {
+        let answer = hub.publish_as(&token_for_all(), &[("topic", TOPIC), ("data", &large)]);
+        assert_ne!(answer.status, 200, "{answer:?}");
+        (answer.problem() != "in-doubt").then_some(answer)
+    });
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (413, "update-too-large")
+    );
+    let detail = refused.json()["detail"].to_string();
+    let wanted = "`max_payload` of the cluster's engine allows 65536";
+    assert!(detail.contains(wanted), "{detail}");
+    publish(&hub, "small");
+    assert!(hub.metric("tidings_cluster_too_large_updates_total") >= 1.0);
+    nats.set_max_payload(2 << 20);
+    wait_until("the hub knows that the bound was raised", || {
+        let answer = hub.publish_as(&token_for_all(), &[("topic", TOPIC), ("data", &large)]);
+        (answer.status == 200).then_some(())
+    });
 }
 
 #[test]

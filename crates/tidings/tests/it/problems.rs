@@ -8,7 +8,7 @@ use crate::harness::{HUB_PATH, Request, TestHub};
 const MANUAL: &str = include_str!("../../../../docs/reference/http.md");
 
 /// Refusals that need a hub or a network in trouble: other tests provoke them.
-const ELSEWHERE: [(&str, u16); 19] = [
+const ELSEWHERE: [(&str, u16); 20] = [
     ("rate-limited", 429),
     ("address-blocked", 403),
     ("body-incomplete", 400),
@@ -23,6 +23,7 @@ const ELSEWHERE: [(&str, u16); 19] = [
     ("history-unavailable", 503),
     ("in-doubt", 503),
     ("engine-unavailable", 503),
+    ("update-too-large", 413),
     ("key-invalid", 400),
     ("key-reused", 422),
     ("history-unreadable", 503),

@@ -38,6 +38,7 @@ const SETTINGS: &str = "max_payload: 8MB\njetstream { store_dir: STORE, max_file
 
 /// What a server logs once it listens: for its clients, and after that for other servers.
 const READY: &str = "Server is ready";
+const RELOADED: &str = "Reloaded server configuration";
 const ROUTES_READY: &str = "Listening for route connections";
 
 /// Servers, killed when they are dropped.
@@ -161,6 +162,25 @@ impl Servers {
         assert!(server.is_up(), "it does not start again");
     }
 
+    /// Lets all servers take messages of so many bytes from now on, while they run.
+    pub(crate) fn set_max_payload(&self, bytes: u64) {
+        for (index, server) in self.all.iter().enumerate() {
+            let text = std::fs::read_to_string(&server.config).unwrap();
+            let set = |line: &str| match line.starts_with("max_payload:") {
+                true => format!("max_payload: {bytes}\n"),
+                false => format!("{line}\n"),
+            };
+            let text: String = text.lines().map(set).collect();
+            let reloads = || server.log().matches(RELOADED).count();
+            let before = reloads();
+            std::fs::write(&server.config, text).unwrap();
+            self.signal(index, Signal::HUP);
+            wait_until("the server has reloaded", || {
+                (reloads() > before).then_some(())
+            });
+        }
+    }
+
     /// Cuts off one from the other servers. Its clients can go on to reach it.
     pub(crate) fn cut_off(&self, index: usize) {
         self.links.cut(index);
@@ -190,14 +210,16 @@ impl Servers {
 impl Server {
     /// Waits until it listens, or has ended. Another test's server may listen at a port of its own.
     fn is_up(&mut self) -> bool {
-        let log = self.config.with_extension("log");
         wait_until("the server listens or ends", || {
             if self.child.try_wait().unwrap().is_some() {
                 return Some(false);
             }
-            let log = std::fs::read_to_string(&log).unwrap();
-            log.contains(self.ready).then_some(true)
+            self.log().contains(self.ready).then_some(true)
         })
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.config.with_extension("log")).unwrap()
     }
 }
 

