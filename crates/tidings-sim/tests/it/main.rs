@@ -144,6 +144,13 @@ fn a_hub_that_crashes_before_its_roll_call_calls_it_after_the_next_start() {
     assert_eq!(cluster::run(scenario, 51_328).broken, None);
 }
 
+/// The engine had taken it, and another hub had it; then the engine lost it, and the bound was lowered.
+#[test]
+fn an_update_that_was_taken_and_lost_is_not_called_too_large() {
+    let scenario = cluster::Scenario::by_name("cluster-everything").expect("a scenario");
+    assert_eq!(cluster::run(scenario, 112).broken, None);
+}
+
 #[track_caller]
 fn check_cluster(name: &str, seeds: u64) {
     let scenario = cluster::Scenario::by_name(name).expect("a scenario");
