@@ -253,7 +253,8 @@ $$;
 --   oldest     all transactions before it have ended
 -- Once `oldest` of a look has reached the `newest` of an earlier one, no row with an id up to its `last` comes
 -- any more. Then `after` may be that, so that a look does not go through the removed rows that somebody's long
--- transaction keeps from being vacuumed. It counts if `known` is the numbering, and nothing is removed else.
+-- transaction keeps from being vacuumed. It counts if `known` is the numbering, and nothing is removed else; nor does
+-- it if somebody has set the sequence back, so that rows below it come.
 CREATE OR REPLACE FUNCTION {schema}.inbox_next(
     done_ids bigint[], done uuid[], busy uuid[], known text, after bigint, rows_max int, bytes_max bigint, mark boolean
 ) RETURNS TABLE (
@@ -265,14 +266,14 @@ CREATE OR REPLACE FUNCTION {schema}.inbox_next(
     SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     this constant text := {schema}.inbox_numbering();
-    above constant bigint := CASE WHEN known = this THEN after ELSE 0 END;
     -- In this order, and before the statement below takes its snapshot. publish() has its transaction before its id.
     given constant bigint := coalesce(pg_sequence_last_value(pg_get_serial_sequence({schema_text} || '.inbox', 'id')), 0);
     marked constant bigint := CASE WHEN mark THEN pg_current_xact_id()::text::bigint END;
+    above constant bigint := CASE WHEN known = this AND after <= given THEN after ELSE 0 END;
 BEGIN
     PERFORM {schema}.check_isolation();
     IF cardinality(done) > 0 AND known = this THEN
-        DELETE FROM {schema}.inbox AS i WHERE i.id = ANY (done_ids) AND i.key = ANY (done);
+        DELETE FROM {schema}.inbox AS i USING unnest(done_ids, done) AS d(id, key) WHERE i.id = d.id AND i.key = d.key;
     END IF;
     RETURN QUERY
     WITH first_rows AS MATERIALIZED (
@@ -297,8 +298,8 @@ $$;
 -- Removes rows that were published: those of the keys, which have these ids, if `known` is the numbering.
 CREATE OR REPLACE FUNCTION {schema}.inbox_done(known text, ids bigint[], keys uuid[]) RETURNS void
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
-    DELETE FROM {schema}.inbox AS i
-    WHERE i.id = ANY (ids) AND i.key = ANY (keys) AND known = {schema}.inbox_numbering()
+    DELETE FROM {schema}.inbox AS i USING unnest(ids, keys) AS d(id, key)
+    WHERE i.id = d.id AND i.key = d.key AND known = {schema}.inbox_numbering()
 $$;
 
 -- Moves a row that the hub refuses out of the way, with the reason.

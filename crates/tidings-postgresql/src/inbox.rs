@@ -319,7 +319,8 @@ impl Floor {
 
     /// Takes note of a look. `held` is the first row that was not removed.
     fn on_seen(&mut self, seen: Seen, held: Option<i64>) {
-        if self.numbering != seen.numbering {
+        // Ids are given out again there, or here: then somebody has set the sequence back.
+        if self.numbering != seen.numbering || seen.last < self.id {
             *self = Self {
                 numbering: seen.numbering,
                 ..Self::none()

@@ -41,6 +41,13 @@ pub(crate) const HUB_FUNCTIONS: &[&str] = &[
     "inbox_limit(bigint, text)",
 ];
 
+/// What hubs of an earlier build call, beside what has not changed.
+const EARLIER_HUB_FUNCTIONS: &[&str] = &[
+    "inbox_next(bigint[], bigint, bigint[], integer, bigint, boolean)",
+    "inbox_done(bigint[])",
+    "inbox_refuse(bigint, text)",
+];
+
 /// What an application calls.
 const PUBLISHER_FUNCTIONS: &[&str] = &[
     "publish(text[], text, boolean, text, text, bigint)",
@@ -72,6 +79,7 @@ pub fn schema(name: &Name, roles: &Roles) -> String {
     let mut sql = PARTS.iter().map(fill).collect::<Vec<_>>().join("\n");
     if let Some(hub) = &roles.hub {
         grant(&mut sql, &identifier, hub, HUB_FUNCTIONS);
+        grant(&mut sql, &identifier, hub, EARLIER_HUB_FUNCTIONS);
     }
     if let Some(publisher) = &roles.publisher {
         grant(&mut sql, &identifier, publisher, PUBLISHER_FUNCTIONS);

@@ -55,3 +55,13 @@ fn the_floor_of_one_numbering_is_not_that_of_another_one() {
     assert_eq!(floor.id, 0, "nor is what was to be the next one");
     assert!(floor.wants_mark());
 }
+
+#[test]
+fn the_floor_is_gone_once_the_sequence_was_set_back() {
+    let mut floor = Floor::none();
+    floor.on_seen(seen(7, Some(100), 90), None);
+    floor.on_seen(seen(7, None, 100), None);
+    assert_eq!(floor.id, 7);
+    floor.on_seen(seen(2, None, 110), None);
+    assert_eq!(floor.id, 0);
+}

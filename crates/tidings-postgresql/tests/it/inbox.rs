@@ -430,6 +430,54 @@ fn a_row_is_refused_whose_id_was_refused_before_the_sequence_was_set_back() {
     assert_eq!(reasons, ["the first one", "the second one"]);
 }
 
+/// Scripts for restored databases do so, and ids that hubs know to be gone are given out again.
+#[test]
+fn rows_are_read_after_the_sequence_was_set_back() {
+    let server = Database::start();
+    let mut reader = Reader::new(&server);
+    let mut done = Vec::new();
+    for data in ["1", "2", "3"] {
+        server.publisher().publish(TOPIC, data);
+        done.extend(ids(&reader.next(&[], &done)));
+    }
+    for _ in 0..3 {
+        assert!(reader.next(&done, &[]).is_empty());
+    }
+    assert_eq!(reader.inbox.floor(), 3);
+    server
+        .owner()
+        .run("SELECT setval('tidings.inbox_id_seq', 1, false)");
+    server.publisher().publish(TOPIC, "again");
+    let rows = reader.next(&[], &[]);
+    assert_eq!((rows.len(), &*rows[0].data), (1, "again"));
+    assert!(reader.next(&ids(&rows), &[]).is_empty());
+    assert!(reader.inbox.floor() <= 1);
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn the_oldest_server_has_an_inbox() {
+    let server = Database::on(Server::start_oldest());
+    let mut reader = Reader::new(&server);
+    for data in ["1", "2", "3"] {
+        server.publisher().publish(TOPIC, data);
+    }
+    let rows = reader.next(&[], &[]);
+    assert_eq!(rows.len(), 3);
+    let refused = reader.inbox.refuse(rows[0].id, "why not");
+    reader.runtime.block_on(refused).expect("refused");
+    assert!(reader.next(&[rows[1].id], &[rows[2].id]).is_empty());
+    let last = [rows[2].id];
+    let removed = reader.inbox.remove(&last);
+    reader.runtime.block_on(removed).expect("removed");
+    let state = reader.runtime.block_on(reader.inbox.state());
+    let state = state.expect("an answer");
+    assert_eq!((state.waiting, state.refused), (0, 1));
+    server.publisher().publish(TOPIC, "4");
+    let earlier = "SELECT data FROM tidings.inbox_next('{}', 0, '{}', 512, 1048576, true)";
+    assert_eq!(server.owner().text(earlier), "4");
+}
+
 /// Its names of rows are ids alone.
 #[test]
 fn a_hub_of_an_earlier_build_reads_the_inbox_of_this_one() {
@@ -475,7 +523,10 @@ struct Database(Server);
 
 impl Database {
     fn start() -> Self {
-        let server = Server::start(&[]);
+        Self::on(Server::start(&[]))
+    }
+
+    fn on(server: Server) -> Self {
         server.sql("CREATE ROLE shop LOGIN");
         let roles = Roles {
             publisher: Some("shop".to_owned()),

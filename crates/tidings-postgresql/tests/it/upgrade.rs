@@ -108,4 +108,6 @@ fn check_told(earlier: &str) {
     );
     make_schema_for(server.port, "it", "hub");
     check(options, &[Problem::NeverSynced]);
+    let earlier = "SELECT has_function_privilege('hub', 'it.inbox_done(bigint[])', 'EXECUTE')";
+    assert_eq!(server.sql(earlier), "t", "hubs of an earlier build go on");
 }
