@@ -422,6 +422,7 @@ impl Member {
             return self.look();
         }
         if !self.probe.is_early {
+            self.publisher.retry_stranded();
             let moved = self.follower.takes_in() || self.history.takes_updates().is_err();
             let stale = self.probe.before.is_some_and(|before| own < before);
             self.probe.before = Some(line.last);
@@ -430,7 +431,6 @@ impl Member {
                 return self.look();
             }
         }
-        self.publisher.retry_stranded();
         self.catch_ups.on_line(line.last);
         self.looks = 0;
     }
@@ -568,6 +568,9 @@ impl Member {
             self.outputs.push_back(Output::Reset(path));
         }
         self.publisher.on_reset();
+        if !self.cutting {
+            self.publisher.disown();
+        }
         self.follower.on_reset();
         self.leases.on_reset();
         self.catch_ups.on_reset();

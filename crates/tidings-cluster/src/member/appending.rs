@@ -89,8 +89,8 @@ impl Member {
                 if self.bound_told.replace((why.setting, why.max)) != Some((why.setting, why.max)) {
                     tracing::error!(
                         reason = %why,
-                        "the engine does not take an update, and its publisher is told so: the setting \
-                         was lowered below what this hub lets in"
+                        "the engine does not take an update of this size: the setting is below what this \
+                         hub lets in"
                     );
                 }
             }

@@ -33,8 +33,6 @@ pub(super) struct Forked {
     there: HashSet<Origin>,
     /// The last position of the hub's line that was dealt with.
     dealt: Position,
-    /// What is being published anew: the last position before it, and its origins.
-    sent: (Position, Vec<Origin>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,7 +57,6 @@ impl Forked {
             step: Step::Shared,
             there: HashSet::new(),
             dealt: Position::ZERO,
-            sent: (Position::ZERO, Vec::new()),
         }
     }
 
@@ -192,15 +189,13 @@ impl Member {
                 bytes += item.bytes.len() as u64;
                 items.push(item.clone());
             }
-            // Until it is stored again, this is all that this hub has of it: the engine may lose
+            // Between the cut and the next store, this is all that this hub has of it: the engine may lose
             // it once more.
             self.publisher.adopt(note, item);
             if items.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES_MAX {
                 break;
             }
         }
-        let origins = items.iter().map(|item| item.origin).collect();
-        forked.sent = (forked.dealt, origins);
         forked.dealt = through;
         if items.is_empty() {
             return self.go_on_forked();
@@ -230,26 +225,12 @@ impl Member {
             Appended::Refused {
                 why: Refusal::TooLarge(why),
                 ..
-            } => self.republish_without(why.index),
+                // As with a tail that is put back: it is nowhere but here, and the operator is to know.
+            } => self.look_later(
+                format!("an acknowledged update that the engine lost is not taken again: {why}").into(),
+            ),
             Appended::Refused { .. } => self.look(),
         }
-    }
-}
-
-impl Member {
-    /// Goes on without what the engine cannot take. It is adopted, and said to be stranded when it is sent
-    /// again.
-    fn republish_without(&mut self, index: usize) {
-        let Phase::Forked(forked) = &mut self.phase else {
-            return;
-        };
-        let (before, origins) = &forked.sent;
-        let Some(origin) = origins.get(index) else {
-            return self.look();
-        };
-        forked.there.insert(*origin);
-        forked.dealt = *before;
-        self.go_on_forked();
     }
 }
 

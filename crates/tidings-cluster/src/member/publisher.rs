@@ -26,6 +26,8 @@ pub(super) struct Publisher {
     placed: BTreeMap<Position, Origin>,
     /// Whose key was known: what they wait for is at these positions.
     known: BTreeMap<Position, Vec<Waiter>>,
+    /// To be owed once they are cut from this hub's line.
+    adopting: Vec<(Note, Item)>,
     /// To be sent again in batches of their own: the engine took them and lost them, or took nothing of
     /// their batch because of another update in it.
     again: VecDeque<Origin>,
@@ -91,6 +93,7 @@ impl Publisher {
             sent: BTreeMap::new(),
             placed: BTreeMap::new(),
             known: BTreeMap::new(),
+            adopting: Vec::new(),
             again: VecDeque::new(),
             stranded: BTreeSet::new(),
             flight: None,
@@ -178,17 +181,15 @@ impl Publisher {
         }
     }
 
-    /// Takes over an update that is being cut from this hub's line: it is sent again until it is stored.
+    /// Takes over an update that is about to be cut from this hub's line: from then on it is sent again until
+    /// it is stored.
     pub(super) fn adopt(&mut self, note: Note, item: Item) {
-        let adopted = self.sent.entry(item.origin).or_insert(Sent {
-            note,
-            item,
-            done: None,
-            deadline: Duration::MAX,
-            owed: true,
-            may_be_known: true,
-        });
-        adopted.owed = true;
+        self.adopting.push((note, item));
+    }
+
+    /// The line is not cut: what is in it is not to be sent again.
+    pub(super) fn disown(&mut self) {
+        self.adopting.clear();
     }
 
     /// Takes the number of a batch that is sent outside of this order.
@@ -389,8 +390,20 @@ impl Publisher {
         }
     }
 
-    /// The line was cut: what a position stands for is not what it stood for.
+    /// The line was cut: what a position stands for is not what it stood for, and what was adopted is nowhere
+    /// else.
     pub(super) fn on_cut(&mut self, doubt: &RelayError) {
+        for (note, item) in std::mem::take(&mut self.adopting) {
+            let adopted = self.sent.entry(item.origin).or_insert(Sent {
+                note,
+                item,
+                done: None,
+                deadline: Duration::MAX,
+                owed: true,
+                may_be_known: true,
+            });
+            adopted.owed = true;
+        }
         for waiter in std::mem::take(&mut self.known).into_values().flatten() {
             (waiter.done)(Err(doubt.clone()));
         }

@@ -124,6 +124,15 @@ impl Model {
         self.primary = self.servers.len() - 1;
     }
 
+    /// Makes the first server the primary again, with what it had.
+    pub fn fail_back(&mut self) {
+        self.primary = 0;
+        if let Some(first) = self.servers.first_mut() {
+            first.alive = true;
+        }
+        self.demote();
+    }
+
     /// Ends all servers but the primary.
     pub fn demote(&mut self) {
         let primary = self.primary;

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use tidings_cluster::driver::{IfNone, JoinError, join};
-use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
+use tidings_cluster::engine::{
+    Append, Appended, BootId, EpochId, Item, NodeId, Origin, Proposal, Seen, Sender,
+};
 use tidings_cluster::host::Clustered;
+use tidings_cluster::member::request::{Reply, Request};
 use tidings_cluster::member::{Membership, Options};
-use tidings_cluster::{Epoch, Health, History as _, Publication, Relay, RelayError};
+use tidings_cluster::{Envelope, Epoch, Health, History as _, Publication, Relay, RelayError};
+use tidings_core::Digest;
 use tidings_core::position::Position;
 use tidings_core::topic::Topic;
 use tidings_core::update::{Draft, Topics, Update, Visibility};
@@ -123,6 +128,77 @@ fn what_must_not_overtake_is_stored_in_order_or_not_at_all() {
         "none of them was taken"
     );
     hub.stop();
+}
+
+/// The hub had begun to leave its line, and could not publish anew what the other one lacks.
+#[test]
+fn a_hub_that_is_on_its_own_line_again_sends_nothing_of_it_again() {
+    let engine = ModelEngine::new(Model::new(None));
+    let hub = Hub::start(&engine, 1, DEADLINE);
+    let publish = |data: &str| {
+        let answer = hub.publish(data).recv_timeout(DEADLINE);
+        answer.expect("an answer").expect("an update");
+    };
+    publish("first");
+    engine.with(Model::replicate);
+    let large = "x".repeat(1000);
+    publish(&large);
+    publish(&large);
+    engine.with(|model| {
+        model.fail_over(false);
+        model.item_bytes_max = Some(500);
+        let (server, another) = (model.primary(), Request::Append(another()));
+        let taken = model.answer(server, &another, &mut Rng::with_seed(1));
+        assert!(matches!(
+            taken,
+            Some(Ok(Reply::Appended(Appended::Taken { .. })))
+        ));
+    });
+    wait(|| match hub.relay.health() {
+        Health::Unavailable { reason } => reason.contains("`item_bytes_max`"),
+        Health::Ok => false,
+    });
+    engine.with(|model| {
+        model.fail_back();
+        model.item_bytes_max = None;
+    });
+    wait(|| hub.relay.health() == Health::Ok);
+    publish("last");
+    assert_eq!(engine.with(|model| model.last()), Position::new(4));
+    assert_eq!(hub.history.last(), Position::new(4));
+    hub.stop();
+}
+
+/// An update of another hub, after the first one.
+fn another() -> Append {
+    let sender = Sender {
+        node: NodeId::new(2),
+        boot: BootId::new(1),
+    };
+    let envelope = Envelope {
+        draft: draft("another"),
+        key: None,
+    };
+    let item = Item {
+        origin: Origin {
+            sender,
+            batch: 1,
+            index: 0,
+        },
+        digest: Digest::new([7; 16]),
+        key: None,
+        bytes: envelope.encode().into(),
+    };
+    Append {
+        epoch: EpochId::new(1),
+        seen: Seen {
+            position: Position::new(1),
+            print: None,
+        },
+        sender,
+        batch: 1,
+        items: Arc::new([item]),
+    }
 }
 
 #[test]
