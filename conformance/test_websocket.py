@@ -37,6 +37,8 @@ FIRST_PACKED += [f"13.{group}.{case}" for group in range(1, 8) for case in (1, 2
 GOOD = {"OK", "INFORMATIONAL"}
 # How long the suite waits at least before it ends a case, and how often such a case is run.
 LATE_MS, RUNS_MAX = 500, 3
+# How many cases may be run again in all: more of them is a hub that sometimes does not answer.
+AGAIN_MAX = 2
 HUB_URL = "http://localhost" + PATH
 TOPIC = "https://example.com/books/1"
 
@@ -59,13 +61,21 @@ def echo():
         server.wait(DEADLINE_SECS)
 
 
-def results_of(cases, address, folder, secs_max):
+@pytest.fixture(scope="module")
+def again():
+    """Returns the cases that were run again, of all sections."""
+    return set()
+
+
+def results_of(cases, address, folder, secs_max, again):
     """Runs cases of the suite and returns their results. It ends a case after half a second or more: one that failed so
-    late says little of a busy machine, and is run again."""
+    late says little of a busy machine, and is run again, if there are few."""
     results = run(cases, address, folder, secs_max)
     for _ in range(RUNS_MAX - 1):
         late = [case for case, result in results.items() if not is_good(result) and result["duration"] >= LATE_MS]
-        results |= run(late, address, folder, secs_max) if late else {}
+        again.update(late)
+        if late and len(again) <= AGAIN_MAX:
+            results |= run(late, address, folder, secs_max)
     return results
 
 
@@ -94,14 +104,14 @@ def is_good(result):
 
 
 @pytest.mark.parametrize("section", [section for section in SECTIONS if section not in PACKED])
-def test_autobahn(echo, tmp_path, check, section):
-    results = results_of([f"{section}.*"], echo, tmp_path, DEADLINE_SECS * 3)
+def test_autobahn(echo, tmp_path, check, again, section):
+    results = results_of([f"{section}.*"], echo, tmp_path, DEADLINE_SECS * 3, again)
     check("cases", len(results), SECTIONS[section])
     check_results(results, check)
 
 
-def test_autobahn_with_compression(echo, tmp_path, check):
-    results = results_of(FIRST_PACKED, echo, tmp_path, DEADLINE_SECS * 3)
+def test_autobahn_with_compression(echo, tmp_path, check, again):
+    results = results_of(FIRST_PACKED, echo, tmp_path, DEADLINE_SECS * 3, again)
     check("cases", len(results), len(FIRST_PACKED))
     check_results(results, check)
 
@@ -109,8 +119,8 @@ def test_autobahn_with_compression(echo, tmp_path, check):
 @slow("every case with compression")
 @pytest.mark.timeout(SLOW_SECS_MAX)
 @pytest.mark.parametrize("section", PACKED)
-def test_autobahn_with_all_compression(echo, tmp_path, check, section):
-    results = results_of([f"{section}.*"], echo, tmp_path, SLOW_SECS_MAX)
+def test_autobahn_with_all_compression(echo, tmp_path, check, again, section):
+    results = results_of([f"{section}.*"], echo, tmp_path, SLOW_SECS_MAX, again)
     check("cases", len(results), SECTIONS[section])
     check_results(results, check)
 

@@ -44,7 +44,7 @@ fn begin(hub: &TestHub) -> (u16, String) {
 #[test]
 fn sessions_are_bounded_in_number_and_forgotten() {
     // None may be forgotten before the last one is refused.
-    let hub = served("disconnect_secs = 5\nsessions_max = 20\n");
+    let hub = served("disconnect_secs = 10\nsessions_max = 20\n");
     for _ in 0..20 {
         assert_eq!(begin(&hub), (200, "o\n".to_owned()));
     }
