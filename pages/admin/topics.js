@@ -21,16 +21,19 @@ export async function show() {
 }
 
 // A topic keeps its row and the buttons in it: a click on one that is replaced between press and release would be lost.
+// So would one on a button that leaves the pointer: as long as something in the list is pressed, only numbers change.
 function draw(list, topics) {
   const before = new Map([...list.children].map((row) => [row.dataset.topic, row]));
-  for (const [at, each] of topics.entries()) {
+  const rows = topics.map((each) => {
     const made = shown(each);
     made.dataset.topic = each.topic;
     const row = before.get(each.topic) ?? made;
     if (row !== made) for (const cell of [...made.cells].slice(1, -1)) row.cells[cell.cellIndex].textContent = cell.textContent;
-    if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null);
-  }
-  while (list.children.length > topics.length) list.lastElementChild.remove();
+    return row;
+  });
+  if (list.querySelector(":active")) return;
+  for (const row of before.values()) if (!rows.includes(row)) row.remove();
+  for (const [at, row] of rows.entries()) if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null);
 }
 
 function shown({ topic, per_second, updates, error, bytes: size }) {
