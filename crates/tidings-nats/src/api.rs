@@ -48,9 +48,10 @@ pub(crate) enum Meaning {
     NoMessage,
     /// No more fits.
     Full,
-    /// A message is larger than the stream allows, or a batch lacks one: the server says so of a batch in
-    /// which a message was too large.
+    /// A message is larger than the stream allows.
     TooLarge,
+    /// A batch lacks a message. It may have been larger than the stream allows.
+    Incomplete,
     /// A server that is to keep the stream is away, as far as the cluster's leader knows.
     Absent,
     /// Something else.
@@ -67,7 +68,8 @@ impl ApiError {
             10037 => Meaning::NoMessage,
             // Resources of the account, of the server, its storage; most messages, most bytes.
             10002 | 10023 | 10047 | 10077 | 10122 => Meaning::Full,
-            10054 | 10176 => Meaning::TooLarge,
+            10054 => Meaning::TooLarge,
+            10176 => Meaning::Incomplete,
             10005 if self.description.contains(ABSENT) && !self.description.contains(FULL) => {
                 Meaning::Absent
             }

@@ -24,6 +24,9 @@ pub const VERSION_MIN: Version = Version {
 
 /// Bytes of a message beside those of the update: subject, headers, and the fields around an update.
 const MESSAGE_OVERHEAD: u64 = 4096;
+/// Bytes of a message that servers are to take even if no update is that large: a hub asks for up to 256
+/// keys at once, with the name of its stream before each, in 40 KB at most.
+const MESSAGE_BYTES_MIN: u64 = 64 * 1024;
 
 /// A version of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,15 +84,15 @@ pub enum Problem {
     /// It keeps nothing.
     #[error("JetStream is off")]
     NoJetStream,
-    /// It takes no update of the size that a hub takes.
+    /// It does not take all messages of a hub.
     #[error(
-        "the server takes messages of at most {max_payload} bytes, and an update can need \
-         {needed}: it would hold up all others"
+        "the server takes messages of at most {max_payload} bytes, and a hub can need {needed} for \
+         an update or a question"
     )]
     SmallPayload {
         /// `max_payload` of the server.
         max_payload: u64,
-        /// The largest update, and what is around it.
+        /// The largest update and what is around it, or the largest question.
         needed: u64,
     },
     /// There is one copy of the line beside those of the hubs.
@@ -159,6 +162,9 @@ impl Problem {
             Self::NoJetStream => "add `jetstream { store_dir: \"…\" }` to the server's \
                                   configuration, and allow JetStream to the account"
                 .to_owned(),
+            Self::SmallPayload { needed, .. } if *needed == MESSAGE_BYTES_MIN => {
+                format!("set `max_payload: {needed}` or more in the configuration of each server")
+            }
             Self::SmallPayload { needed, .. } => format!(
                 "set `max_payload: {needed}` or more in the configuration of each server, or lower \
                  what allows such an update: publish.body_bytes_max, websocket.message_bytes_max, \
@@ -314,7 +320,8 @@ fn of_server(server: &async_nats::ServerInfo, options: &Options) -> Vec<Problem>
         problems.push(Problem::NoJetStream);
     }
     let max_payload = server.max_payload as u64;
-    let needed = options.update_bytes_max.saturating_add(MESSAGE_OVERHEAD);
+    let of_update = options.update_bytes_max.saturating_add(MESSAGE_OVERHEAD);
+    let needed = of_update.max(MESSAGE_BYTES_MIN);
     if max_payload < needed {
         problems.push(Problem::SmallPayload {
             max_payload,

@@ -63,6 +63,10 @@ pub(crate) enum CallError {
     /// The server takes no message of the size that an update needs. Nothing of its batch is stored.
     #[error("an update is too large: {0}; raise {setting}", setting = .0.setting)]
     Unfit(TooLarge),
+    /// The server has closed the connection because of the size of an update, and nothing of its batch is
+    /// stored. Whether it was stored before is to be asked on another connection.
+    #[error("{address} has closed the connection, because an update was too large")]
+    Closed { address: Address },
     /// The client library does not take it.
     #[error("cannot send to {address}")]
     Send {
@@ -109,6 +113,7 @@ impl CallError {
             | Self::Forbidden { .. }
             | Self::Lost { .. }
             | Self::Violated { .. }
+            | Self::Closed { .. }
             | Self::Late { .. }
             | Self::Send { .. }
             | Self::Subscribe { .. }
@@ -145,6 +150,7 @@ impl CallError {
             }
             Self::Elsewhere { reason } => refused(reason),
             Self::Unreadable { what } => foreign(&what),
+            Self::Closed { .. } => EngineError::Unreachable { cause: cause(self) },
             Self::Lost { .. }
             | Self::Violated { .. }
             | Self::Late { .. }

@@ -108,6 +108,13 @@ impl Nats {
                             return Ok(taken(places, last, Again::No));
                         }
                         Ok(Outcome::Full) => return Ok(refusal(Refusal::Full, view.last)),
+                        // Somebody else may have stored an update with the same key since.
+                        Err(CallError::Unfit(_)) if !is_fresh && has_keys(append) => {
+                            if api.connection.is_lost() {
+                                let address = api.connection.address().clone();
+                                return Err(CallError::Closed { address });
+                            }
+                        }
                         Err(CallError::Unfit(why)) => {
                             return Ok(refusal(Refusal::TooLarge(why), view.last));
                         }
@@ -471,6 +478,10 @@ fn known(item: &Item, found: &[Stored], now_ms: Option<u64>) -> Option<Position>
         now_ms.is_none_or(|now_ms| now_ms < until)
     });
     runs.map(|stored| Position::new(stored.seq)).max()
+}
+
+fn has_keys(append: &Append) -> bool {
+    append.items.iter().any(|item| item.key.is_some())
 }
 
 /// Returns the key of a subject: STREAM.INCARNATION.KEY.BATCH.PRINT.

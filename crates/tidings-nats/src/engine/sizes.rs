@@ -19,6 +19,9 @@ const BOUND_KNOWN: Duration = Duration::from_secs(5);
 /// The bound of a server, and that of a stream.
 const OF_SERVER: &str = "max_payload";
 const OF_STREAM: &str = "max_msg_size";
+/// A bound that is not known. Servers tell that of an account or a user in a second INFO after CONNECT,
+/// which the client library does not read.
+const OF_SOMEONE: &str = "max_payload (server, account or user)";
 
 /// The messages of a batch: for each the index of its item, and its bytes.
 pub(super) struct Sizes(Vec<(u32, u64)>);
@@ -36,6 +39,17 @@ impl Sizes {
             index: index as usize,
             bytes,
             max,
+            setting,
+        })
+    }
+
+    /// Finds the largest, which is over the bound if any is.
+    fn largest(&self, setting: &'static str) -> Option<TooLarge> {
+        let largest = self.0.iter().max_by_key(|(_, bytes)| *bytes);
+        largest.map(|&(index, bytes)| TooLarge {
+            index: index as usize,
+            bytes,
+            max: bytes.saturating_sub(1),
             setting,
         })
     }
@@ -68,14 +82,25 @@ impl Nats {
 
     /// Returns why a batch was not stored, if its largest message is to blame.
     pub(super) async fn unfit(&self, api: &Api<'_>, sizes: &Sizes, error: CallError) -> CallError {
-        let is_server = matches!(error, CallError::Violated { .. });
-        let is_stream = matches!(&error, CallError::Said(it) if it.meaning() == Meaning::TooLarge);
-        let bound = match (is_server, is_stream) {
-            (true, _) => self.bound_now(api).await.map(|max| (max, OF_SERVER)),
-            (false, true) => self.bound_of_stream(api).await.map(|max| (max, OF_STREAM)),
-            (false, false) => None,
+        let too_large = if matches!(error, CallError::Violated { .. }) {
+            let max = self.bound_now(api).await;
+            let over = max.and_then(|max| sizes.over(max, OF_SERVER));
+            over.or_else(|| sizes.largest(OF_SOMEONE))
+        } else if let CallError::Said(said) = &error
+            && let meaning @ (Meaning::TooLarge | Meaning::Incomplete) = said.meaning()
+        {
+            let max = self.bound_of_stream(api).await;
+            let over = max.and_then(|max| sizes.over(max, OF_STREAM));
+            // A batch can lack a message for other reasons.
+            let any = || {
+                sizes
+                    .largest(OF_STREAM)
+                    .filter(|_| meaning == Meaning::TooLarge)
+            };
+            over.or_else(any)
+        } else {
+            None
         };
-        let too_large = bound.and_then(|(max, setting)| sizes.over(max, setting));
         too_large.map_or(error, CallError::Unfit)
     }
 

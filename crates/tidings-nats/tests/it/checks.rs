@@ -34,6 +34,21 @@ fn messages_that_are_too_small_are_found() {
 }
 
 #[test]
+fn messages_that_are_too_small_for_questions_are_found() {
+    let settings = "max_payload: 40000\njetstream { store_dir: STORE }";
+    let servers = Servers::start_plain(settings);
+    let mut options = options(&servers);
+    options.update_bytes_max = 1024;
+    let small = Problem::SmallPayload {
+        max_payload: 40_000,
+        needed: 65_536,
+    };
+    assert!(!small.remedy().contains("lower"), "{}", small.remedy());
+    let found = problems(&options, None);
+    assert!(found.contains(&(small, Severity::Refuse)), "{found:?}");
+}
+
+#[test]
 fn what_a_single_server_cannot_do_is_found() {
     let servers = Servers::start(1);
     let mut options = options(&servers);
