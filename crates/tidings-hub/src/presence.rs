@@ -27,6 +27,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_cluster::RelayError;
+use tidings_cluster::engine::TooLarge;
 use tidings_cluster::roster::Roster;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::position::Position;
@@ -62,6 +63,9 @@ const VALIDATORS: &str = "validators of presence";
 const VALIDATOR_BYTES: usize = 12;
 /// The pause after the history did not store an event, before it gets the event again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// The pause before the engine gets an event again that was too large for it. Until a setting of the engine
+/// changes, that is in vain.
+const RETRY_TOO_LARGE_AFTER: Duration = Duration::from_secs(30);
 /// How long a hub that ends waits for the last events.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -345,6 +349,8 @@ enum Published {
     Stored(Position),
     /// Not now: it is tried again.
     Refused,
+    /// Not as long as the engine's settings stay: it is tried again much later.
+    TooLarge(TooLarge),
     /// Nobody knows: it is tried again.
     InDoubt,
     /// Never.
@@ -357,6 +363,7 @@ impl Published {
             Ok(update) => Self::Stored(update.position),
             Err(RelayError::Closed) => Self::Closed,
             Err(RelayError::InDoubt) => Self::InDoubt,
+            Err(RelayError::TooLarge(why)) => Self::TooLarge(*why),
             Err(_) => Self::Refused,
         }
     }
@@ -539,14 +546,17 @@ impl Tracker {
     }
 
     fn on_published(&mut self, sent: Sent, published: Published) {
+        if let (Sent::Event(number), Published::TooLarge(why)) = (sent, published) {
+            return self.on_too_large(number, why);
+        }
         let outcome = match published {
             Published::Stored(position) => Outcome::Stored(position),
-            Published::Refused | Published::Closed => Outcome::Refused,
+            Published::Refused | Published::TooLarge(_) | Published::Closed => Outcome::Refused,
             Published::InDoubt => Outcome::InDoubt,
         };
         match published {
             Published::Stored(_) => {}
-            Published::Refused | Published::InDoubt => self.pause(),
+            Published::Refused | Published::TooLarge(_) | Published::InDoubt => self.pause(),
             Published::Closed => self.closed = true,
         }
         match sent {
@@ -562,6 +572,19 @@ impl Tracker {
                     others.on_told(outcome);
                 }
             }
+        }
+    }
+
+    /// The engine cannot take an event. The others do not wait for it.
+    fn on_too_large(&mut self, number: Number, why: TooLarge) {
+        self.publishing -= 1;
+        self.dependencies.metrics.presence.retries.inc();
+        let until = Instant::now() + RETRY_TOO_LARGE_AFTER;
+        if let Some(subscription) = self.table.on_too_large(number, until) {
+            tracing::warn!(
+                subscription,
+                "the engine takes no event of this subscription, which is tried again now and then: {why}"
+            );
         }
     }
 

@@ -20,6 +20,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use tidings_auth::Identity;
+use tidings_core::dialect::Dialect;
 use tidings_core::holder::{Holder, HolderKey};
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
@@ -93,6 +94,10 @@ struct Entry {
     publishing: Option<Presence>,
     /// Whether it waits in `pending`.
     queued: bool,
+    /// Whether its last event was larger than the engine takes.
+    too_large: bool,
+    /// Whether it waits in `aside`.
+    aside: bool,
 }
 
 /// Whether a begin that was published has to be published again.
@@ -151,6 +156,8 @@ pub(crate) struct Table {
     by_subscriber: HashMap<Arc<str>, SmallVec<[Number; 1]>, RandomState>,
     /// Entries that may need an event, oldest first.
     pending: VecDeque<Number>,
+    /// Entries whose event was too large, and when it is tried again; the first is due first.
+    aside: VecDeque<(Instant, Number)>,
     /// Events on their way into the history.
     publishing: usize,
     /// The sum of the numbers for the contents of the live subscriptions.
@@ -185,6 +192,7 @@ impl Table {
             by_matcher: HashMap::default(),
             by_subscriber: HashMap::default(),
             pending: VecDeque::new(),
+            aside: VecDeque::new(),
             publishing: 0,
             version: 0,
             live: 0,
@@ -295,6 +303,11 @@ impl Table {
 
     /// Returns when [`on_timeout`](Self::on_timeout) is to be called.
     pub(crate) fn timeout(&self) -> Option<Instant> {
+        let aside = self.aside.front().map(|(until, _)| *until);
+        self.grace_ends().into_iter().chain(aside).min()
+    }
+
+    fn grace_ends(&self) -> Option<Instant> {
         if self.draining {
             return None;
         }
@@ -302,9 +315,18 @@ impl Table {
         self.parked.first_key_value().map(|(_, (until, _))| *until)
     }
 
-    /// Ends the subscriptions of those who did not come back in time.
+    /// Ends the subscriptions of those who did not come back in time, and has events tried again that were
+    /// too large.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
-        while self.timeout().is_some_and(|until| until <= now) {
+        while let Some((_, number)) = self.aside.pop_front_if(|(until, _)| *until <= now) {
+            if number == PRESENT {
+                self.pending.push_back(PRESENT);
+            } else if let Some(entry) = self.entries.get_mut(&number) {
+                entry.aside = false;
+                self.queue(number);
+            }
+        }
+        while self.grace_ends().is_some_and(|until| until <= now) {
             let Some((number, (_, member))) = self.parked.pop_first() else {
                 return;
             };
@@ -380,6 +402,38 @@ impl Table {
             }
             return;
         }
+        self.settle(number, outcome);
+        self.queue(number);
+    }
+
+    /// Handles that the engine takes no event of this size. Only this one waits: it is published again at
+    /// `until`, or as soon as the subscription changes. Returns the subscription, the first time.
+    pub(crate) fn on_too_large(&mut self, number: Number, until: Instant) -> Option<String> {
+        if number == PRESENT {
+            self.publishing -= 1;
+            self.aside.push_back((until, PRESENT));
+            return None;
+        }
+        let entry = self.entries.get(&number)?;
+        let was_begin = matches!(entry.publishing, Some(Presence::Begins(_)));
+        let changed = entry.wanted != was_begin || entry.stale > Stale::No;
+        self.settle(number, Outcome::Refused);
+        if changed {
+            self.queue(number);
+        }
+        let entry = self.entries.get_mut(&number)?;
+        if !changed && !std::mem::replace(&mut entry.aside, true) {
+            self.aside.push_back((until, number));
+        }
+        let is_first = !std::mem::replace(&mut entry.too_large, true);
+        is_first.then(|| match &entry.about {
+            About::Subscription(subscription) => subscription.path(self.hub.path(), Dialect::V1),
+            About::Ghost(announced) => announced.topics.canonical().to_string(),
+        })
+    }
+
+    /// Notes what became of the event of an entry.
+    fn settle(&mut self, number: Number, outcome: Outcome) {
         let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
@@ -387,6 +441,9 @@ impl Table {
             return;
         };
         self.publishing -= 1;
+        if let Outcome::Stored(_) = outcome {
+            entry.too_large = false;
+        }
         let cluster = self.cluster.as_mut();
         let begun = cluster.and_then(|cluster| cluster.on_result(number, presence, outcome));
         match (presence, outcome) {
@@ -408,7 +465,6 @@ impl Table {
                 entry.announced |= begun.is_some();
             }
         }
-        self.queue(number);
     }
 
     /// Returns the live subscription of this number.
@@ -580,6 +636,8 @@ impl Table {
             parked: false,
             publishing: None,
             queued: false,
+            too_large: false,
+            aside: false,
         };
         self.entries.insert(number, entry);
     }

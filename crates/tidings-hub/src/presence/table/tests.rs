@@ -34,6 +34,59 @@ fn an_event_that_the_history_did_not_store_is_published_again() {
 }
 
 #[test]
+fn an_event_that_is_too_large_waits_alone_until_it_is_due_or_something_changes() {
+    let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(30));
+    let mut table = table();
+    join(&mut table, 1, &["large", "small"]);
+    let (number, _) = table.next_event().unwrap();
+    let named = table.on_too_large(number, later).unwrap();
+    assert!(named.contains("/large/"), "{named}");
+    assert_eq!(publish_all(&mut table), ["small true"]);
+    assert!(table.is_quiet() && table.len() == 2);
+    assert_eq!(table.timeout(), Some(later));
+    table.on_timeout(now);
+    assert!(table.next_event().is_none());
+    // It is told once.
+    table.on_timeout(later);
+    let (number, _) = table.next_event().unwrap();
+    assert_eq!(table.on_too_large(number, later), None);
+    // What is tried because of a change as well is not due twice.
+    table.queue(number);
+    let (number, _) = table.next_event().unwrap();
+    assert_eq!(table.on_too_large(number, later), None);
+    assert_eq!(table.aside.len(), 1);
+    table.on_timeout(later);
+    assert_eq!(publish_all(&mut table), ["large true"]);
+    // An end is owed until it is stored: others list the subscription.
+    table.on_left(key(1), now);
+    let (number, _) = table.next_event().unwrap();
+    assert!(table.on_too_large(number, later).is_some());
+    assert_eq!(publish_all(&mut table), ["small false"]);
+    table.on_drain();
+    table.on_timeout(later);
+    assert_eq!(publish_all(&mut table), ["large false"]);
+    assert!(table.entries.is_empty() && table.timeout().is_none());
+}
+
+#[test]
+fn who_goes_while_its_begin_is_too_large_is_forgotten_at_once() {
+    let later = Instant::now() + Duration::from_secs(30);
+    for before in [true, false] {
+        let mut table = table();
+        join(&mut table, 1, &["a"]);
+        let (number, _) = table.next_event().unwrap();
+        if before {
+            table.on_left(key(1), Instant::now());
+        }
+        table.on_too_large(number, later);
+        if !before {
+            table.on_left(key(1), Instant::now());
+        }
+        assert!(table.next_event().is_none() && table.entries.is_empty());
+    }
+}
+
+#[test]
 fn who_goes_while_it_is_being_mentioned_is_ended() {
     let mut table = table();
     join(&mut table, 1, &["a"]);
