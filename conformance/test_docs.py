@@ -302,7 +302,8 @@ def test_presence_and_long_polling_answer_in_the_shape_of_their_pages(check):
         assert until(lambda: listed()["total"] == 3)
         # Until one comes after the poll has begun.
         news = lambda: dev.publish("https://example.com/books/1", "news", type="goal")
-        assert until(lambda: news() and polling.process.poll() == 0), polling.output
+        assert until(lambda: news() and polling.has_ended()), polling.output
+        check("its command", polling.process.returncode, 0)
         answer = json.loads(polling.output[polling.output.index("{") :])
         shown = json.loads(block("docs/reference/long-polling.md", 1, "json"))
         check("a poll", (answer.keys(), answer["updates"][0].keys()), (shown.keys(), shown["updates"][0].keys()))

@@ -99,6 +99,10 @@ class Running:
         for line in self.process.stdout:
             self.output += line
 
+    def has_ended(self):
+        """Returns whether it has ended, and all that it printed was read."""
+        return self.process.poll() is not None and not self._follower.is_alive()
+
     def _kill(self):
         try:
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -36,7 +36,7 @@ impl EngineOptions {
     }
 
     /// Returns the most bytes of an update for which the servers of the engine are checked at a start,
-    /// if a larger one would hold up all others.
+    /// if they may refuse a larger one.
     pub(crate) const fn update_bytes_max(&self) -> Option<u64> {
         match self {
             Self::Redis(_) | Self::Postgresql(_) => None,

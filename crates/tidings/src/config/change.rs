@@ -14,7 +14,7 @@ pub struct Source {
     path: Option<PathBuf>,
     running: Settings,
     /// The most bytes of an update for which the servers of the cluster's engine were checked at the
-    /// start, if a larger one would hold up all others.
+    /// start, if they may refuse a larger one.
     update_bytes_max: Option<u64>,
 }
 

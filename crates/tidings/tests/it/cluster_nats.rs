@@ -59,7 +59,7 @@ fn a_server_that_takes_no_large_update_is_found_before_hubs_use_it() {
     assert!(errors.contains(wanted), "{errors}");
 }
 
-/// An update that no server takes would hold up all others, and only a start asks the servers.
+/// The servers would refuse what the hub lets in, and only a start asks them.
 #[test]
 fn a_reload_lets_no_update_in_for_which_the_server_was_not_checked() {
     let nats = Nats::start(ROOM);
@@ -85,7 +85,7 @@ fn a_reload_lets_no_update_in_for_which_the_server_was_not_checked() {
     assert!(said.contains("applied: publish.body_bytes_max"), "{said}");
 }
 
-/// It would hold up all others, and the operator may not know of the hub.
+/// An operator of the servers may not know of the hub.
 #[test]
 fn an_update_that_the_server_does_not_take_any_more_is_refused_alone() {
     let nats = Nats::start(ROOM);
