@@ -320,7 +320,8 @@ impl Floor {
     /// Takes note of a look. `held` is the first row that was not removed.
     fn on_seen(&mut self, seen: Seen, held: Option<i64>) {
         // Ids are given out again there, or here: then somebody has set the sequence back.
-        if self.numbering != seen.numbering || seen.last < self.id {
+        let given_out = self.next.map_or(self.id, |(id, _)| id.max(self.id));
+        if self.numbering != seen.numbering || seen.last < given_out {
             *self = Self {
                 numbering: seen.numbering,
                 ..Self::none()

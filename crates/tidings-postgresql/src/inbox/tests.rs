@@ -64,4 +64,9 @@ fn the_floor_is_gone_once_the_sequence_was_set_back() {
     assert_eq!(floor.id, 7);
     floor.on_seen(seen(2, None, 110), None);
     assert_eq!(floor.id, 0);
+    // Nor does it rise to what it was about to be.
+    floor.on_seen(seen(7, Some(120), 110), None);
+    floor.on_seen(seen(2, None, 110), None);
+    floor.on_seen(seen(8, None, 130), None);
+    assert_eq!(floor.id, 0, "5 may be that of a transaction since");
 }
